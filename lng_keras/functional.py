@@ -1,0 +1,234 @@
+"""`group_layer_normalization`: checks the arguments and runs the arithmetic."""
+
+import keras
+from keras import ops
+
+from lng_keras.kernels import reference
+
+DEFAULT_GROUP_SIZE = 8
+
+
+def group_layer_normalization(
+    x,
+    gamma=None,
+    beta=None,
+    groups=None,
+    group_size=None,
+    axis=-1,
+    epsilon=1e-5,
+    subtract_mean=True,
+):
+    """Splits the channels into groups and normalizes each group by itself.
+
+    Each group `z` of neighbouring channels is mapped to
+
+        (z - mean(z)) / sqrt(var(z) + epsilon) * gamma + beta
+
+    with the biased variance. Accepts symbolic `KerasTensor`s as well.
+
+    Args:
+        x: tensor `(batch, ..., c)` of any rank >= 2 and any real dtype.
+        gamma: tensor `(c,)`, the scale of each channel, or None for 1.
+        beta: tensor `(c,)`, the offset of each channel, or None for 0.
+        groups: int >= 1, the number of groups; must divide `c`.
+        group_size: int >= 1, the channels of a group; must divide `c`. Give
+            `groups` or `group_size`, not both; neither means `group_size=8`.
+        axis: int or sequence of ints, the axes normalized together. The int
+            itself, or the last of the sequence as given, is the channel axis,
+            the one that is split.
+        epsilon: float > 0, added to the variance, in squared units of `x`.
+        subtract_mean: bool; False divides by the root mean square without
+            subtracting the mean.
+
+    Returns:
+        Tensor of the shape of `x` and its dtype (float32 for integers).
+        Statistics are computed in float32 or wider.
+
+    Raises:
+        ValueError: if `groups` and `group_size` do not fit each other or `c`,
+            if `axis` is out of range, repeated or includes the batch, or if the
+            size of the channel axis is unknown.
+
+    Reference: Ni et al., On the Nonlinearity of Layer Normalization, ICML 2024.
+    """
+    arguments = dict(
+        groups=groups,
+        group_size=group_size,
+        axis=axis,
+        epsilon=epsilon,
+        subtract_mean=subtract_mean,
+    )
+    if any(isinstance(t, keras.KerasTensor) for t in (x, gamma, beta)):
+        return GroupLayerNormalizationOperation(**arguments).symbolic_call(
+            x, gamma, beta
+        )
+    x = ops.convert_to_tensor(x)
+    check_arguments(groups, group_size, axis, epsilon)
+    axes = resolve_axes(axis, len(x.shape))
+    groups = resolve_groups(x.shape, axes, groups, group_size, subtract_mean)
+    return run(x, gamma, beta, groups, axes, epsilon, subtract_mean)
+
+
+def check_arguments(groups, group_size, axis, epsilon):
+    """Raises for what is wrong before any shape is known."""
+    if groups is not None and group_size is not None:
+        raise ValueError(
+            "Give `groups` or `group_size`, not both. "
+            f"Received: groups={groups}, group_size={group_size}"
+        )
+    for name, value in (("groups", groups), ("group_size", group_size)):
+        if value is not None and not (_is_int(value) and value >= 1):
+            raise ValueError(f"`{name}` must be an int >= 1. Received: {name}={value}")
+    axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+    if not axes or not all(_is_int(a) for a in axes):
+        raise ValueError(
+            f"`axis` must be an int or a sequence of ints. Received: axis={axis}"
+        )
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"`axis` must not repeat an axis. Received: axis={axis}")
+    if not epsilon > 0:
+        raise ValueError(f"`epsilon` must be > 0. Received: epsilon={epsilon}")
+
+
+def resolve_axes(axis, rank):
+    """Returns `axis` as a tuple of non-negative ints, the channel axis last."""
+    axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+    for a in axes:
+        if not -rank <= a < rank:
+            raise ValueError(
+                "`axis` must name axes of the input. "
+                f"Received: axis={axis} for an input of rank {rank}"
+            )
+    resolved = tuple(a % rank for a in axes)
+    if 0 in resolved:
+        raise ValueError(
+            "`axis` must not include the batch axis 0. "
+            f"Received: axis={axis} for an input of rank {rank}"
+        )
+    if len(set(resolved)) != len(resolved):
+        raise ValueError(
+            "`axis` must not repeat an axis. "
+            f"Received: axis={axis} for an input of rank {rank}"
+        )
+    return resolved
+
+
+def resolve_groups(shape, axes, groups, group_size, subtract_mean=True):
+    """Returns the number of groups for an input of `shape`."""
+    channels = shape[axes[-1]]
+    if not isinstance(channels, int):
+        raise ValueError(
+            "The channel axis must have a known size. "
+            f"Received: input shape {tuple(shape)}, channel axis {axes[-1]}"
+        )
+    if groups is None:
+        size = group_size or DEFAULT_GROUP_SIZE
+        if channels % size:
+            raise ValueError(
+                "`group_size` must divide the number of channels. "
+                f"Received: group_size={size}{'' if group_size else ' (the default)'}"
+                f", {channels} channels. Choose one of {_divisors(channels)}."
+            )
+        groups = channels // size
+    elif channels % groups:
+        raise ValueError(
+            "`groups` must divide the number of channels. "
+            f"Received: groups={groups}, {channels} channels. "
+            f"Choose one of {_divisors(channels)}."
+        )
+    if subtract_mean and groups == channels and len(axes) == 1:
+        raise ValueError(
+            "A group of one channel at one position is its own mean, so the output "
+            "would be beta whatever the input. "
+            f"Received: groups={groups}, {channels} channels. "
+            "Use a group size of 2 or more, or include axes of space in `axis`."
+        )
+    return groups
+
+
+def run(x, gamma, beta, groups, axes, epsilon, subtract_mean):
+    """The arithmetic on checked arguments: see `group_layer_normalization`."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        dtype = "float32"
+    wide = "float64" if dtype == "float64" else "float32"
+    channel_axis = axes[-1]
+    split = channel_axis + 1  # the axis inside a group, once the channels are split
+    z_axes = tuple(a + 1 if a > channel_axis else a for a in axes[:-1]) + (split,)
+
+    shape = _known_shape(x)
+    channels = x.shape[channel_axis]
+    split_shape = (groups, channels // groups)
+    z_shape = shape[:channel_axis] + split_shape + shape[channel_axis + 1 :]
+    per_channel = (1,) * channel_axis + split_shape
+    per_channel += (1,) * (len(z_shape) - len(per_channel))
+
+    def broadcast(weight):
+        if weight is None:
+            return None
+        return ops.reshape(ops.cast(weight, wide), per_channel)
+
+    z = reference.normalize(
+        ops.reshape(ops.cast(x, wide), z_shape),
+        broadcast(gamma),
+        broadcast(beta),
+        axes=z_axes,
+        group_axis=channel_axis,
+        epsilon=epsilon,
+        subtract_mean=subtract_mean,
+    )
+    return ops.cast(ops.reshape(z, shape), dtype)
+
+
+def _known_shape(x):
+    """The shape of `x` with -1 for one unknown size and tensors for more."""
+    unknown = [i for i, size in enumerate(x.shape) if not isinstance(size, int)]
+    if len(unknown) > 1:
+        return tuple(ops.shape(x))
+    return tuple(-1 if i in unknown else size for i, size in enumerate(x.shape))
+
+
+def _is_int(value):
+    # A bool is an int to Python, but groups=True is a mistake.
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _divisors(n):
+    return [i for i in range(1, n + 1) if n % i == 0]
+
+
+@keras.saving.register_keras_serializable(package="lng_keras")
+class GroupLayerNormalizationOperation(keras.Operation):
+    """What a functional model records for `group_layer_normalization`."""
+
+    def __init__(self, groups, group_size, axis, epsilon, subtract_mean, name=None):
+        super().__init__(name=name)
+        check_arguments(groups, group_size, axis, epsilon)
+        self.groups = groups
+        self.group_size = group_size
+        self.axis = axis
+        self.epsilon = epsilon
+        self.subtract_mean = subtract_mean
+
+    def call(self, x, gamma=None, beta=None):
+        return group_layer_normalization(x, gamma, beta, **self._arguments())
+
+    def compute_output_spec(self, x, gamma=None, beta=None):
+        axes = resolve_axes(self.axis, len(x.shape))
+        resolve_groups(x.shape, axes, self.groups, self.group_size, self.subtract_mean)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            dtype = "float32"
+        return keras.KerasTensor(x.shape, dtype=dtype)
+
+    def get_config(self):
+        return {"name": self.name, **self._arguments()}
+
+    def _arguments(self):
+        return dict(
+            groups=self.groups,
+            group_size=self.group_size,
+            axis=self.axis,
+            epsilon=self.epsilon,
+            subtract_mean=self.subtract_mean,
+        )

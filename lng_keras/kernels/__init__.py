@@ -1,0 +1,1 @@
+"""The arithmetic of grouped normalization: one reference and faster forms of it."""
