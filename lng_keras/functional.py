@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from lng_keras.kernels import reference
+from lng_keras import kernels
+from lng_keras.kernels.spec import Spec
 
 DEFAULT_GROUP_SIZE = 8
 
@@ -66,7 +67,7 @@ def group_layer_normalization(
     check_arguments(groups, group_size, axis, epsilon)
     axes = resolve_axes(axis, len(x.shape))
     groups = resolve_groups(x.shape, axes, groups, group_size, subtract_mean)
-    return run(x, gamma, beta, groups, axes, epsilon, subtract_mean)
+    return run(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
 
 
 def check_arguments(groups, group_size, axis, epsilon):
@@ -146,46 +147,20 @@ def resolve_groups(shape, axes, groups, group_size, subtract_mean=True):
     return groups
 
 
-def run(x, gamma, beta, groups, axes, epsilon, subtract_mean):
+def run(x, gamma, beta, spec):
     """The arithmetic on checked arguments: see `group_layer_normalization`."""
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if not keras.backend.is_float_dtype(dtype):
-        dtype = "float32"
-    wide = "float64" if dtype == "float64" else "float32"
-    channel_axis = axes[-1]
-    split = channel_axis + 1  # the axis inside a group, once the channels are split
-    z_axes = tuple(a + 1 if a > channel_axis else a for a in axes[:-1]) + (split,)
-
-    shape = _known_shape(x)
-    channels = x.shape[channel_axis]
-    split_shape = (groups, channels // groups)
-    z_shape = shape[:channel_axis] + split_shape + shape[channel_axis + 1 :]
-    per_channel = (1,) * channel_axis + split_shape
-    per_channel += (1,) * (len(z_shape) - len(per_channel))
-
-    def broadcast(weight):
-        if weight is None:
-            return None
-        return ops.reshape(ops.cast(weight, wide), per_channel)
-
-    z = reference.normalize(
-        ops.reshape(ops.cast(x, wide), z_shape),
-        broadcast(gamma),
-        broadcast(beta),
-        axes=z_axes,
-        group_axis=channel_axis,
-        epsilon=epsilon,
-        subtract_mean=subtract_mean,
+    x = ops.cast(x, floating_dtype(x))
+    gamma, beta = (
+        None if weight is None else ops.convert_to_tensor(weight)
+        for weight in (gamma, beta)
     )
-    return ops.cast(ops.reshape(z, shape), dtype)
+    return kernels.normalize(x, gamma, beta, spec)
 
 
-def _known_shape(x):
-    """The shape of `x` with -1 for one unknown size and tensors for more."""
-    unknown = [i for i, size in enumerate(x.shape) if not isinstance(size, int)]
-    if len(unknown) > 1:
-        return tuple(ops.shape(x))
-    return tuple(-1 if i in unknown else size for i, size in enumerate(x.shape))
+def floating_dtype(x):
+    """The dtype of the result: that of `x`, or float32 for integers."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
 
 def _is_int(value):
@@ -216,10 +191,7 @@ class GroupLayerNormalizationOperation(keras.Operation):
     def compute_output_spec(self, x, gamma=None, beta=None):
         axes = resolve_axes(self.axis, len(x.shape))
         resolve_groups(x.shape, axes, self.groups, self.group_size, self.subtract_mean)
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        if not keras.backend.is_float_dtype(dtype):
-            dtype = "float32"
-        return keras.KerasTensor(x.shape, dtype=dtype)
+        return keras.KerasTensor(x.shape, dtype=floating_dtype(x))
 
     def get_config(self):
         return {"name": self.name, **self._arguments()}

@@ -4,6 +4,7 @@ import keras
 from keras import constraints, initializers, ops, regularizers
 
 from lng_keras import functional
+from lng_keras.kernels.spec import Spec
 
 
 @keras.saving.register_keras_serializable(package="lng_keras")
@@ -97,11 +98,12 @@ class GroupLayerNormalization(keras.layers.Layer):
         self.autocast = False
 
     def build(self, input_shape):
-        self._axes = functional.resolve_axes(self.axis, len(input_shape))
-        self._groups = functional.resolve_groups(
-            input_shape, self._axes, self.groups, self.group_size, self.subtract_mean
+        axes = functional.resolve_axes(self.axis, len(input_shape))
+        groups = functional.resolve_groups(
+            input_shape, axes, self.groups, self.group_size, self.subtract_mean
         )
-        channel_axis = self._axes[-1]
+        self._spec = Spec(groups, axes, self.epsilon, self.subtract_mean)
+        channel_axis = axes[-1]
         channels = input_shape[channel_axis]
         self.input_spec = keras.layers.InputSpec(
             ndim=len(input_shape), axes={channel_axis: channels}
@@ -133,10 +135,7 @@ class GroupLayerNormalization(keras.layers.Layer):
             ops.cast(inputs, dtype),
             self.gamma,
             self.beta,
-            groups=self._groups,
-            axes=self._axes,
-            epsilon=self.epsilon,
-            subtract_mean=self.subtract_mean,
+            self._spec,
         )
         return ops.cast(outputs, self.compute_dtype)
 

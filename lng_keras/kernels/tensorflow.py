@@ -1,0 +1,55 @@
+"""Grouped normalization on TensorFlow, with a backward pass of its own.
+
+Between the passes only `x` and two numbers a group are kept.
+"""
+
+import tensorflow as tf
+
+from lng_keras.kernels import reference
+
+
+def normalize(x, gamma, beta, spec):
+    """As `reference.normalize`."""
+    weights = [w for w in (gamma, beta) if w is not None]
+
+    def unpack(weights):
+        weights = list(weights)
+        return tuple(None if w is None else weights.pop(0) for w in (gamma, beta))
+
+    @tf.custom_gradient
+    def run(x, *weights):
+        gamma, beta = unpack(weights)
+        y, mean, inverse = reference.forward(x, gamma, beta, spec)
+
+        def gradient(dy):
+            return _gradient(x, weights, mean, inverse, dy)
+
+        return y, gradient
+
+    def _gradient(x, weights, mean, inverse, dy):
+        # TensorFlow does not see that mean and inverse depend on x, so the second
+        # derivative is that of the reference form instead of this function's own.
+        @tf.custom_gradient
+        def first(x, dy, *weights):
+            gamma, beta = unpack(weights)
+            grads = reference.backward(x, gamma, beta, mean, inverse, dy, spec)
+
+            def second(*upstream):
+                with tf.GradientTape() as outer:
+                    outer.watch((x, dy, weights))
+                    with tf.GradientTape() as inner:
+                        inner.watch((x, weights))
+                        y = reference.normalize(x, *unpack(weights), spec)
+                    first_order = inner.gradient(y, (x, *weights), dy)
+                return outer.gradient(
+                    first_order,
+                    (x, dy, *weights),
+                    upstream,
+                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                )
+
+            return tuple(g for g in grads if g is not None), second
+
+        return first(x, dy, *weights)
+
+    return run(x, *weights)
