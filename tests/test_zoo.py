@@ -256,3 +256,23 @@ def test_bad_arguments_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as error:
         zoo.build(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_each_stage_halves_the_map_once():
+    model = zoo.build("resnet_na", "bn", depth=8, width=2)
+    sizes = [model.get_layer(f"stage{s}_unit1_add").output.shape[1:] for s in (1, 2, 3)]
+    assert sizes == [(32, 32, 2), (16, 16, 4), (8, 8, 8)]
+    shape = (64, 64, 3)
+    model = zoo.build("resnet_na", "bn", depth=18, width=2, input_shape=shape)
+    stages = (1, 2, 3, 4)
+    sizes = [model.get_layer(f"stage{s}_unit2_add").output.shape[1:] for s in stages]
+    assert sizes == [(16, 16, 2), (8, 8, 4), (4, 4, 8), (2, 2, 16)]
+
+
+def test_class_token_is_the_one_that_is_read():
+    model = small("vit", "ln", pool="token")
+    model.get_layer("class_token").token.assign(np.full((1, 1, 8), 3.0, "float32"))
+    probe = keras.Model(model.inputs, model.get_layer("class_token").output)
+    tokens = np.array(outputs(probe, images()))
+    pooled = outputs(model.get_layer("pool"), tokens)
+    np.testing.assert_array_equal(pooled, np.full((4, 8), 3.0))
