@@ -1,0 +1,197 @@
+"""`swap_normalization`: plans a swap, rebuilds the model and carries the weights."""
+
+import keras
+from keras import saving
+
+from lng_keras.normalization import GroupLayerNormalization
+from lng_keras.swap import norms, rebuild, transfer
+from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
+from lng_keras.swap.walk import matches, text, walk
+
+
+def swap_normalization(
+    model,
+    to=GroupLayerNormalization,
+    group_size=None,
+    groups=None,
+    where=None,
+    over_space=None,
+    indivisible="nearest",
+):
+    """Returns a copy of `model` with its normalizations replaced, and a report.
+
+    All other weights are carried over bit for bit, and gamma and beta of the
+    normalizations where the new ones have them in a shape that agrees. Layers keep
+    their names and the model given is not changed. The copy trains, saves and loads
+    like any model, provided that `lng_keras` is imported where it is loaded.
+
+    Models and layers that make their layers themselves come back as instances of
+    their class whose config records the swap; their own config must rebuild them.
+
+    Args:
+        model: built `keras.Model`, or a built layer.
+        to: what to put in: `GroupLayerNormalization` or
+            `PositionalGroupLayerNormalization`; Keras' `LayerNormalization`,
+            `GroupNormalization`, `BatchNormalization` or `RMSNormalization`; or a
+            function from a norm (with `path`, `layer`, `shape`, `channels`, `axes`)
+            to a new layer, or to None to keep it.
+        group_size: int, channels of a group, or a function from a norm to it.
+            Default 8.
+        groups: int or function, the number of groups instead.
+        where: which to replace: a pattern such as "stage2*" or a list of them,
+            matched against paths and layer names, or a function from a norm to a
+            bool. None: all.
+        over_space: None: statistics over the axes the replaced norm has them over
+            (BatchNormalization: each position by itself). True: over space as well.
+            False: each position by itself.
+        indivisible: where groups do not fit the channels, "nearest" takes the
+            divisor of the channels nearest to the size asked for, in ratio, the
+            smaller of two as near, and never below 3 unless statistics are over
+            space as well; "refuse" raises and names the layer.
+
+    Returns:
+        `(model, report)`; the report is a `SwapReport`.
+
+    Raises:
+        ValueError: if the model is not built or has no normalization, or an
+            argument is out of range, or groups do not fit under "refuse".
+        RuntimeError: if the config of a subclassed layer does not rebuild it.
+    """
+    _check(model, to, group_size, groups, indivisible)
+    rows, swaps, originals = [], {}, {}
+    for steps, norm in find(model):
+        row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
+        rows.append(row)
+        row.reason = norms.reason_to_keep(norm.layer) or ""
+        if row.reason:
+            continue
+        if not matches(where, norm):
+            row.status = LEFT_OUT
+            continue
+        try:
+            layer, row.reason = norms.replacement(
+                norm, to, groups, group_size, over_space, indivisible
+            )
+        except norms.Kept as kept:
+            row.reason = str(kept)
+            continue
+        row.status = REPLACED
+        row.after = norms.label(layer)
+        swaps[steps] = saving.serialize_keras_object(layer)
+        originals[norm.path] = norm
+    return _apply(model, rows, swaps, originals)
+
+
+def find(model):
+    """Yields `(steps, norm)` for each normalization of a built model."""
+    count = 0
+    if norms.is_normalization(model):
+        raise ValueError(
+            f"{type(model).__name__} is a normalization itself; give the model it is in"
+        )
+    for steps, layer in walk(model, stop=norms.is_normalization):
+        if not norms.is_normalization(layer):
+            continue
+        count += 1
+        path = text(model, steps)
+        if norms.reason_to_keep(layer):
+            yield steps, norms.Norm(path, layer, None, (), 1, True)
+        elif not layer.built:
+            raise ValueError(
+                f"The model must be built: {path!r} has no weights yet. Call the "
+                "model on an input first."
+            )
+        else:
+            yield steps, norms.describe(layer, path)
+    if not count:
+        raise ValueError(
+            f"No normalization layer found in model {model.name!r}, so there is "
+            "nothing to swap."
+        )
+
+
+def _check(model, to, group_size, groups, indivisible):
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            f"`model` must be a Keras model or layer. Received: {type(model).__name__}"
+        )
+    if isinstance(to, type) and to not in norms.CONVERTERS or not callable(to):
+        raise ValueError(
+            f"`to` must be one of {norms.target_names()}, or a function from a norm "
+            f"to a layer. Received: to={to!r}"
+        )
+    if group_size is not None and groups is not None:
+        raise ValueError(
+            "Give `groups` or `group_size`, not both. "
+            f"Received: groups={groups}, group_size={group_size}"
+        )
+    if indivisible not in ("nearest", "refuse"):
+        raise ValueError(
+            '`indivisible` must be "nearest" or "refuse". '
+            f"Received: indivisible={indivisible!r}"
+        )
+
+
+def _channels(norm):
+    return norm.channels if norm.shape else None
+
+
+def _apply(model, rows, swaps, originals):
+    replaced = {id(norm.layer) for norm in originals.values()}
+    saved = {
+        path: (
+            saving.serialize_keras_object(norm.layer),
+            transfer.weights_of(norm.layer),
+        )
+        for path, norm in originals.items()
+    }
+    with saving.custom_object_scope(_classes(model)):
+        new = rebuild.rebuild(model, swaps, {})
+        if not new.built:
+            transfer.rename(model, new, replaced, complete=False)
+            new.build_from_config(model.get_build_config())
+            new.built = True  # which Keras leaves to the first call of a model
+            if getattr(model, "compiled", False):
+                new.compile_from_config(model.get_compile_config())
+    transfer.rename(model, new, replaced)
+    carried = transfer.copy_weights(model, new, replaced)
+    for row in rows:
+        if row.status == REPLACED:
+            result = carried[id(originals[row.path].layer)]
+            row.carried, row.lost = result.names, result.lost
+            if norms.label(result.layer) != row.after:
+                raise RuntimeError(
+                    f"{row.path!r} is {norms.label(result.layer)} in the rebuilt model "
+                    f"instead of {row.after}. Its config must rebuild it."
+                )
+    return new, SwapReport(rows, saved)
+
+
+def _classes(model):
+    """Classes in use, so that unregistered ones can be rebuilt."""
+    found = {type(layer) for _, layer in walk(model)} | {type(model)}
+    custom = {c for c in found if not c.__module__.startswith("keras.src.")}
+    custom = {getattr(c, "_original", c) for c in custom}
+    scope = {c.__name__: c for c in custom}
+    scope.update({saving.get_registered_name(c): c for c in custom})
+    return scope
+
+
+def restore(model, originals):
+    """Puts back the layers of `originals`: path -> (serialized layer, weights)."""
+
+    def original(norm):
+        return saving.deserialize_keras_object(originals[norm.path][0])
+
+    new, report = swap_normalization(
+        model, to=original, where=lambda norm: norm.path in originals
+    )
+    for _, norm in find(new):
+        if norm.path in originals:
+            weights = originals[norm.path][1]
+            for variable in norm.layer.weights:
+                if variable.name.startswith("moving"):
+                    variable.assign(weights[variable.name])
+    for row in report.rows:
+        row.lost = {n: why for n, why in row.lost.items() if n != "moving"}
+    return new, report

@@ -1,0 +1,199 @@
+"""Rebuilds a layer or model with other layers at given places.
+
+Keras' own functional and sequential models are cloned layer by layer, so their config
+holds the new layers. Whatever makes its layers itself, from arguments (a subclassed
+model, a layer of layers, a backbone), cannot be described that way: it is built from
+its config as always, then some of its layers are exchanged in place. So that a saved
+file knows of it, its class becomes a subclass that differs in nothing but its config,
+which records the exchange and repeats it on loading.
+
+A place is a tuple of steps (see walk.py), and a `swaps` dict maps places to the
+serialized layers that belong there.
+"""
+
+import contextlib
+
+import keras
+from keras import saving
+
+from lng_keras.swap.exchange import exchange
+from lng_keras.swap.walk import is_graph
+
+
+def rebuild(layer, swaps, memo):
+    """Returns a new copy of `layer` with `swaps` in place.
+
+    Args:
+        layer: a layer, model or operation. It is not changed.
+        swaps: dict from places inside `layer` to serialized layers; the place `()`
+            is `layer` itself.
+        memo: dict, id of each layer rebuilt so far -> its copy; shared layers stay
+            shared.
+    """
+    if id(layer) not in memo:
+        memo[id(layer)] = _rebuild(layer, swaps, memo)
+    return memo[id(layer)]
+
+
+def _rebuild(layer, swaps, memo):
+    if () in swaps:
+        return make(swaps[()], layer)
+    if is_graph(layer) and is_plain(layer):
+        return _clone(layer, swaps, memo)
+    if swaps or is_swapped(layer):
+        return swapped_copy(layer, swaps)
+    config = saving.serialize_keras_object(layer)
+    # Lambda layers come from the model in memory, not from a file.
+    return saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
+
+
+def _clone(model, swaps, memo):
+    index = {id(child): i for i, child in enumerate(model.layers)}
+
+    def clone(child):
+        return rebuild(child, below(swaps, ("layer", index.get(id(child)))), memo)
+
+    sequential = isinstance(model, keras.Sequential)
+    return keras.models.clone_model(
+        model, clone_function=clone, call_function=None if sequential else _call
+    )
+
+
+def _call(layer, *args, **kwargs):
+    # BatchNormalization takes a mask, to keep padding out of the batch's statistics.
+    # The others have none to keep it out of.
+    if not takes_mask(layer):
+        kwargs.pop("mask", None)
+    return layer(*args, **kwargs)
+
+
+def takes_mask(operation):
+    """Whether `mask` may be passed to a layer or operation."""
+    parameters = getattr(operation, "call_signature_parameters", ("mask",))
+    return "mask" in parameters or "kwargs" in parameters
+
+
+def below(swaps, *steps):
+    """The swaps inside the place `steps`."""
+    n = len(steps)
+    return {place[n:]: new for place, new in swaps.items() if place[:n] == steps}
+
+
+def is_plain(model):
+    """Whether a model is of Keras' own functional or sequential class."""
+    return type(model).__module__.startswith("keras.src.models.")
+
+
+def make(serialized, old):
+    """Makes the layer described by `serialized` under the name of `old`."""
+    config = dict(serialized, config=dict(serialized["config"], name=old.name))
+    return saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
+
+
+def _unbuilt(config):
+    return {k: v for k, v in config.items() if not k.endswith(("_config",))}
+
+
+def swapped_copy(layer, swaps):
+    """A copy of a layer that makes its layers itself, with `swaps` in place."""
+    if is_swapped(layer):
+        swaps = {**layer._swaps, **swaps}
+    with _as_original(layer):
+        original = type(layer)
+        config = saving.serialize_keras_object(layer)["config"]
+    return _swapped(original, config, swaps)
+
+
+def is_swapped(layer):
+    """Whether the class of `layer` records an exchange."""
+    return hasattr(type(layer), "_original")
+
+
+@contextlib.contextmanager
+def _as_original(layer):
+    """Lets `layer` be of its original class for a while.
+
+    Keras collects the constructor's arguments only for classes that do not define
+    `get_config` themselves.
+    """
+    cls = type(layer)
+    object.__setattr__(layer, "__class__", getattr(cls, "_original", cls))
+    try:
+        yield
+    finally:
+        object.__setattr__(layer, "__class__", cls)
+
+
+def _swapped(original, config, swaps):
+    cls = _swapped_class(original)
+    layer = original.from_config.__func__(cls, config)
+    if type(layer) is not cls:
+        raise ValueError(
+            f"{original.__name__}.from_config must return an instance of its class. "
+            f"Received: {type(layer).__name__}"
+        )
+    object.__setattr__(layer, "_swaps", swaps)
+    object.__setattr__(layer, "_exchanged", frozenset())
+    exchange(layer)
+    return layer
+
+
+def _swapped_class(original):
+    """The subclass of `original` that records an exchange in its config."""
+
+    def build(self, *args, **kwargs):
+        original.build(self, *args, **kwargs)
+        if hasattr(self, "_swaps"):  # else built by its constructor
+            exchange(self)
+
+    # Keras builds layers with a default `build` by calling them.
+    if getattr(original.build, "_is_default", False):
+        build._is_default = True
+    # The signature tells Keras which shapes to pass.
+    build.__wrapped__ = original.build
+
+    def build_from_config(self, config):
+        original.build_from_config(self, config)
+        exchange(self)
+
+    def get_config(self):
+        with _as_original(self):
+            layer = _unbuilt(saving.serialize_keras_object(self))
+        swaps = [[list(place), new] for place, new in self._swaps.items()]
+        return {"name": self.name, "layer": layer, "swaps": swaps}
+
+    cls = type(original)(
+        original.__name__,
+        (original,),
+        {
+            "__module__": original.__module__,
+            "_original": original,
+            "build": build,
+            "build_from_config": build_from_config,
+            "get_config": get_config,
+            "from_config": classmethod(lambda cls, config: Swapped.from_config(config)),
+        },
+    )
+    register = saving.register_keras_serializable(package="lng_keras", name="Swapped")
+    register(cls)
+    register(Swapped)  # the one that loading finds
+    return cls
+
+
+@saving.register_keras_serializable(package="lng_keras", name="Swapped")
+class Swapped:
+    """What a file finds under "lng_keras>Swapped": makes the classes above."""
+
+    def get_config(self):
+        raise NotImplementedError("This class is never instantiated.")
+
+    @classmethod
+    def from_config(cls, config):
+        layer = config["layer"]
+        original = saving.get_registered_object(layer["registered_name"] or "")
+        if original is None:  # a class of Keras, or one that the caller passes
+            original = type(saving.deserialize_keras_object(layer))
+        swaps = {
+            tuple(tuple(step) for step in place): new for place, new in config["swaps"]
+        }
+        return _swapped(original, layer["config"], swaps)

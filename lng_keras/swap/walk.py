@@ -1,0 +1,111 @@
+"""Where the layers of a model are, as steps from the model down to each of them.
+
+A step is `("layer", index)` inside a functional or sequential model, and
+`("attr", name)` or `("item", index or key)` inside a layer that holds others as
+attributes, in lists or in dicts. Steps are plain JSON, so that a swap can be saved,
+and hold no layer names: those that Keras makes up differ from one copy to the next.
+"""
+
+import fnmatch
+
+import keras
+from keras.models import Sequential
+from keras.src.models.functional import Functional  # not exported by Keras
+
+
+def is_graph(layer):
+    """Whether `layer` is a functional or sequential model, subclasses included."""
+    return isinstance(layer, (Functional, Sequential))
+
+
+def children(layer):
+    """Yields `(steps, child)` for the layers directly held by `layer`."""
+    if is_graph(layer):
+        for i, child in enumerate(layer.layers):
+            yield (("layer", i),), child
+        return
+    for name, value in attributes(layer):
+        yield from _held((("attr", name),), value)
+
+
+def attributes(layer):
+    """Yields `(name, value)` of the attributes a layer's author has set."""
+    skipped = _bookkeeping()
+    for name, value in list(vars(layer).items()):
+        if name not in skipped:
+            yield name, value
+    # torch keeps attributes that are modules apart.
+    for name, value in list(vars(layer).get("_modules", {}).items()):
+        if isinstance(value, keras.layers.Layer):
+            yield name, value
+
+
+def _bookkeeping():
+    """Names of the attributes that every Keras layer and model has."""
+    if not _BOOKKEEPING:
+        _BOOKKEEPING.update(vars(keras.layers.Layer()))
+        _BOOKKEEPING.update(vars(keras.Model()))
+        _BOOKKEEPING.add("_compiled_trainable_state")
+    return _BOOKKEEPING
+
+
+_BOOKKEEPING = set()
+
+
+def _held(steps, value):
+    if isinstance(value, keras.layers.Layer):
+        yield steps, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _held((*steps, ("item", i)), item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, (str, int)):
+                yield from _held((*steps, ("item", key)), item)
+
+
+def walk(root, stop=lambda layer: False):
+    """Yields `(steps, layer)` for each layer below `root`, each layer once.
+
+    It does not look inside layers for which `stop(layer)` is true.
+    """
+    seen = {id(root)}
+
+    def below(steps, layer):
+        for more, child in children(layer):
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            yield steps + more, child
+            if not stop(child):
+                yield from below(steps + more, child)
+
+    return below((), root)
+
+
+def text(model, steps):
+    """Writes steps as a path, such as "encoder/blocks[0].norm"."""
+    path, here = "", model
+    for kind, value in steps:
+        if kind == "item":
+            here, path = here[value], f"{path}[{value!r}]"
+        elif kind == "attr":
+            here, path = getattr(here, value), f"{path}.{value}" if path else value
+        else:
+            here = here.layers[value]
+            path = f"{path}/{here.name}" if path else here.name
+    return path
+
+
+def matches(where, norm):
+    """Whether `where` selects a norm: None, a pattern, several, or a predicate."""
+    if where is None:
+        return True
+    if callable(where):
+        return bool(where(norm))
+    patterns = [where] if isinstance(where, str) else where
+    return any(
+        fnmatch.fnmatchcase(candidate, pattern)
+        for pattern in patterns
+        for candidate in (norm.path, norm.layer.name)
+    )
