@@ -1,0 +1,111 @@
+"""Trains an image classifier of the zoo and writes a run's folder.
+
+python train.py --model=vit --norm=lng            # the bundled sample, a few minutes
+python train.py --flagfile=examples/vit_cifar10.flags --data_dir=DIR --seed=3
+python train.py --resume --run_dir=runs/NAME      # goes on with an interrupted run
+python train.py --evaluate=runs/NAME/model.keras
+
+The backend is chosen by KERAS_BACKEND (tensorflow, jax or torch) before Python starts.
+"""
+
+import os
+import pathlib
+import sys
+import time
+
+import train_flags
+
+# Keras and its backend take seconds to import: they wait until the flags are read.
+
+
+def main(argv):
+    started = time.time()
+    train_flags.parse(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    settings = train_flags.settings()
+    try:
+        if settings["evaluate"]:
+            evaluate(pathlib.Path(settings["evaluate"]))
+        else:
+            run(started)
+    except OSError as error:  # full disk, read-only folder
+        train_flags.fail(f"{error}; earlier checkpoints are intact", status=1)
+    except ValueError as error:
+        # Our own errors are one line that says what to do. Others come from Keras or a
+        # data library and mean that the flags do not fit together.
+        if os.environ.get("LNG_KERAS_TRACEBACK"):
+            raise
+        train_flags.fail(error)
+
+
+def load_data(settings):
+    """Loads the data set that the settings name and prints what it is."""
+    import zoo.data
+
+    data = zoo.data.load(
+        settings["dataset"],
+        settings["data_dir"],
+        settings["image_size"],
+        settings["grayscale"],
+    )
+    print(f"Data: {data.source}.", flush=True)
+    return data
+
+
+def evaluate(path):
+    """Evaluates a saved model on the test images and prints one line."""
+    stored = path.parent / "flags.txt"
+    if stored.is_file():
+        train_flags.adopt(stored, only=train_flags.DATA_FLAGS)
+    from zoo import evaluation, export
+
+    model = export.load(path)
+    data = load_data(train_flags.settings())
+    result = evaluation.evaluate(model, data.test)
+    print(
+        f"Test accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f} on "
+        f"{len(data.test):,} images: {path}"
+    )
+
+
+def run(started):
+    """Trains as the flags say, from the beginning or from a checkpoint."""
+    from zoo import run_folder
+
+    settings = train_flags.settings()
+    folder, resume = pathlib.Path(settings["run_dir"] or ""), settings["resume"]
+    if resume and not settings["run_dir"]:
+        train_flags.fail("--resume needs --run_dir, the folder of the run to continue")
+    changes = []
+    if resume and (folder / "flags.txt").is_file():
+        changes = train_flags.adopt(folder / "flags.txt")
+        settings = train_flags.settings()
+    elif not settings["run_dir"]:
+        folder = run_folder.default_path(settings)
+    if not resume and (folder / "flags.txt").exists():
+        train_flags.fail(
+            f"{folder} holds a run; --resume continues it, another --run_dir starts one"
+        )
+    if changes and not settings["allow_changes"]:
+        train_flags.fail(
+            f"{', '.join(changes)} would change the result of the run in {folder}; "
+            "leave them out, or say --allow_changes"
+        )
+
+    from zoo import session
+
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = run_folder.lock(folder)
+    try:
+        outcome = session.run(settings, folder, load_data, train_flags.write, started)
+    finally:
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()  # nothing was done: leave nothing
+        del lock
+    if outcome:
+        sys.exit(outcome)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,358 @@
+"""The flags of train.py: what they mean, errors in one line, and what a run remembers.
+
+Imports no backend, so that `--help` and mistakes are answered at once.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+FLAGS = flags.FLAGS
+
+# ---- run ----
+flags.DEFINE_string(
+    "run_dir",
+    None,
+    "Folder of the run. Default: runs/MODEL_NORM_DATASET_seedN_DATE, so that no run "
+    "overwrites another.",
+)
+flags.DEFINE_bool(
+    "resume",
+    False,
+    "Continue the run in --run_dir with its own flags from its last checkpoint; start "
+    "it if there is none. Default off: a folder that holds a run is refused.",
+)
+flags.DEFINE_bool(
+    "allow_changes",
+    False,
+    "With --resume: accept flags, or a backend, that change the run's result. Default "
+    "off: such a result cannot be repeated from its flags.",
+)
+flags.DEFINE_string(
+    "evaluate",
+    None,
+    "A model.keras to evaluate on the test images instead of training. The flags of "
+    "its data set come from the flags.txt beside it, unless given.",
+)
+flags.DEFINE_float(
+    "checkpoint_minutes",
+    10.0,
+    "Minutes between checkpoints within an epoch; one is also written after each "
+    "epoch. Default 10: what a killed machine may lose.",
+    lower_bound=0.0,
+)
+flags.DEFINE_integer(
+    "seed",
+    0,
+    "Seed of weights, order, augmentation and random labels. Default 0: runs repeat.",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+)
+
+# ---- data ----
+flags.DEFINE_string(
+    "dataset",
+    "cifar10_sample",
+    "cifar10_sample (in the repository), cifar10, mnist, fashion_mnist or any image "
+    "classification set of tensorflow-datasets, or folder: images, one folder a class. "
+    "Default the sample: it needs no network.",
+)
+flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the data: official CIFAR-10 batches, prepared tensorflow-datasets, or "
+    "images. Default: ~/tensorflow_datasets, where tensorflow-datasets keeps them.",
+)
+flags.DEFINE_integer(
+    "train_examples",
+    0,
+    "Training images to use, the first of each class; 0 (default) is all, as published "
+    "results use.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "validation_examples",
+    0,
+    "Images to take off the training set, the last of each class; each epoch is then "
+    "measured on them, the best epoch is chosen by them, and the test images are "
+    "touched once, at the end. Default 0: all images train and the last epoch counts.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "image_size",
+    0,
+    "Side in pixels to which the images of --dataset=folder are scaled and cropped. "
+    "Default 0: as they are, and all must have one size.",
+    lower_bound=0,
+    upper_bound=4096,
+)
+flags.DEFINE_bool(
+    "grayscale",
+    False,
+    "Train on one channel (luma). Default off; the authors' random-label runs use it.",
+)
+flags.DEFINE_bool(
+    "random_labels",
+    False,
+    "Replace the training labels by uniform random ones, drawn once from --seed and "
+    "kept in the run's folder: measures what a model can memorize. Default off.",
+)
+flags.DEFINE_enum(
+    "augment",
+    None,
+    ["none", "crop", "crop_flip", "rand", "mixup", "cutmix"],
+    "crop: pad by 4 pixels and crop; crop_flip: and flip left-right; rand, mixup, "
+    "cutmix: and those of keras-cv (an extra). Default crop_flip; crop for mnist, "
+    "where a flip changes the digit; none for random labels, as the authors train.",
+)
+
+# ---- model ----
+flags.DEFINE_string(
+    "model",
+    "vit",
+    "vit, vit_ti, vit_s, vit_b, resnet_na or ln_net. Default vit: a small one (depth "
+    "6, width 64) that learns within minutes on two cores.",
+)
+flags.DEFINE_string(
+    "norm",
+    "lng",
+    "bn, ln, ln_position, gn, in, rms, lng, lng_position or none. Default lng, what "
+    "this project is about.",
+)
+flags.DEFINE_integer(
+    "groups",
+    None,
+    "Groups of each normalization. Default: from --group_size (gn: 4 groups).",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "group_size",
+    None,
+    "Channels of a group. Default 8, the follow-up paper's advice; theory says that 4 "
+    "amplifies the nonlinearity most.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "depth",
+    None,
+    "Blocks (vit), layers (resnet_na: 6n + 2, or 18, 34, 50) or hidden layers "
+    "(ln_net). Default by model: 6, 20, 4.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "width",
+    None,
+    "Channels of a token (vit), of the first stage (resnet_na) or neurons of a layer "
+    "(ln_net). Default by model: 64, 16 (64 for depths 18, 34, 50), 100.",
+    lower_bound=1,
+)
+flags.DEFINE_integer("heads", None, "Attention heads of vit. Default 4.", lower_bound=1)
+flags.DEFINE_integer(
+    "patch_size",
+    None,
+    "Side of vit's patches in pixels. Default 4 up to 64 x 64 images, 16 above, as the "
+    "ViT paper.",
+    lower_bound=1,
+)
+flags.DEFINE_enum(
+    "pool",
+    None,
+    ["mean", "token"],
+    "What vit classifies from: the mean of its tokens or a class token. Default mean.",
+)
+flags.DEFINE_string(
+    "activation",
+    None,
+    "Activation of resnet_na, such as relu. Default none: nothing but the "
+    "normalization is nonlinear, the paper's ResNet-NA.",
+)
+flags.DEFINE_float(
+    "dropout",
+    None,
+    "Fraction in [0, 1) of vit's activations dropped in training. Default 0.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+flags.DEFINE_float(
+    "stochastic_depth",
+    None,
+    "Fraction in [0, 1) of examples that skip vit's last block in training, growing "
+    "from 0 at the first. Default 0.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+
+# ---- optimization: None is the model's recipe, zoo/recipes.py ----
+flags.DEFINE_integer(
+    "epochs",
+    None,
+    "Passes over the training images. Default by model: what fits into minutes on the "
+    "sample.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "batch_size",
+    None,
+    "Images a step, of all devices together. Default 64: small data sets gain from "
+    "many steps.",
+    lower_bound=1,
+)
+flags.DEFINE_enum(
+    "optimizer",
+    None,
+    ["adamw", "sgd"],
+    "Default: adamw for vit, sgd (Nesterov momentum 0.9) for the others, as published.",
+)
+flags.DEFINE_float(
+    "learning_rate",
+    None,
+    "Highest learning rate, per step of --batch_size images. Default by model: 0.001 "
+    "(vit), 0.1 (resnet_na), 0.05 (ln_net).",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
+    "warmup_epochs",
+    None,
+    "Epochs of linear rise before the cosine to 0. Default by model: 3 (vit), 1.",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
+    "weight_decay",
+    None,
+    "Fraction of each kernel removed a step at learning rate 1 (decoupled); gamma, "
+    "beta, bias and positions are left alone. Default by model: 0.05 (vit), 0.005 "
+    "(resnet_na: 0.0005 of the papers' coupled decay over 1 - momentum), 0 (ln_net).",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
+    "label_smoothing",
+    None,
+    "Fraction in [0, 1) of a label spread over all classes. Default by model: 0.1 "
+    "(vit), 0.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+flags.DEFINE_float(
+    "clip_norm",
+    None,
+    "Largest norm of the whole gradient; 0 is no limit. Default 1: lets the first "
+    "steps survive a high learning rate.",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
+    "ema",
+    0.0,
+    "Momentum in [0, 1) of a moving average of the weights, which is then what is "
+    "evaluated and saved. Default 0, none: short runs gain nothing.",
+    lower_bound=0.0,
+    upper_bound=0.999999,
+)
+
+# ---- speed ----
+flags.DEFINE_enum(
+    "mixed_precision",
+    "none",
+    ["none", "bfloat16", "float16"],
+    "Type of activations; weights stay float32. Default none: CPUs gain nothing. Use "
+    "bfloat16 on TPUs and new GPUs, float16 (with loss scaling) on older GPUs.",
+)
+flags.DEFINE_bool(
+    "jit_compile",
+    None,
+    "Compile the step with XLA. Default on for TensorFlow and JAX; off for torch, "
+    "where it is torch.compile, which takes minutes to start.",
+)
+flags.DEFINE_integer(
+    "steps_per_execution",
+    1,
+    "Steps a call of the compiled function; more save host time on accelerators. "
+    "Default 1, the only value on torch.",
+    lower_bound=1,
+)
+
+# Flags that say where and how, not what; the rest of them makes a run's result.
+_NOT_RESULT = frozenset(
+    (
+        *("run_dir", "resume", "allow_changes", "evaluate", "checkpoint_minutes"),
+        *("data_dir", "steps_per_execution"),
+    )
+)
+_NOT_KEPT = frozenset(("run_dir", "resume", "allow_changes", "evaluate"))
+DATA_FLAGS = ("dataset", "data_dir", "image_size", "grayscale")
+
+
+def parse(argv):
+    """Reads the command line. Ends the program for --help and for mistakes.
+
+    A mistake is one line on stderr and exit status 2.
+    """
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        print(sys.modules["__main__"].__doc__)
+        print(FLAGS.module_help(sys.modules[__name__]))
+        sys.exit(0)
+    try:
+        rest = FLAGS(argv)
+    except (flags.Error, OSError, UnicodeDecodeError) as error:
+        fail(str(error))
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    return rest
+
+
+def fail(message, status=2):
+    """Ends the program with one line on stderr."""
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def names():
+    """Returns the names of this file's flags, in their order above."""
+    return [flag.name for flag in FLAGS.get_flags_for_module(sys.modules[__name__])]
+
+
+def settings():
+    """Returns all flags of this file as a dict."""
+    return {name: FLAGS[name].value for name in names()}
+
+
+def write(values):
+    """Returns settings as the text of a flagfile; `None` and the run's place left out.
+
+    Read back they give the same values: Python writes floats so that they round-trip.
+    """
+    return "".join(
+        f"--{name}={value}\n"
+        for name, value in values.items()
+        if value is not None and name not in _NOT_KEPT
+    )
+
+
+def adopt(path, only=None):
+    """Takes the flags of a run's flags.txt that the command line does not give.
+
+    Args:
+        path: of the flags.txt.
+        only: names, or None for all.
+    Returns:
+        The flags that the command line gives otherwise than the file, of those that
+        change a result: a list of strings such as "--seed=3 (was 0)".
+    Raises:
+        ValueError: if the file has a line that is no flag of train.py.
+    """
+    known, differing, stored = set(names()), [], {}
+    for line in pathlib.Path(path).read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, text = line.removeprefix("--").partition("=")
+        if name not in known:
+            raise ValueError(f"{path} has the line {line!r}, no flag of train.py")
+        stored[name] = text
+    for name in only or sorted(known - _NOT_KEPT):
+        flag = FLAGS[name]
+        old = flag.parser.parse(stored[name]) if name in stored else None
+        if not flag.present:
+            flag.value = old if name in stored else flag.value
+        elif flag.value != old and name not in _NOT_RESULT:
+            differing.append(f"--{name}={flag.value} (was {old})")
+    return differing

@@ -1,0 +1,101 @@
+"""The batches of an epoch, as a pure function of (seed, epoch, batch number).
+
+Nothing is remembered between batches, so a run that is interrupted after any batch
+continues with exactly the batches it would have seen.
+"""
+
+import keras
+import numpy as np
+
+PAD = 4  # pixels on each side before cropping, as He et al. 2016 train on CIFAR
+_ORDER, _AUGMENT = 0, 1  # streams of random numbers
+
+
+class Batches(keras.utils.PyDataset):
+    """Training batches `(images, labels)`: float32 in [-1, 1] and one-hot float32.
+
+    Every example once an epoch, in an order drawn from (seed, epoch); the examples
+    beyond the last whole batch are left out of that epoch.
+
+    Args:
+        images: `(n, h, w, c)` uint8, an array or `ImageFiles`.
+        labels: `(n,)` int.
+        classes: int.
+        batch_size: int, of all workers together.
+        seed: int.
+        epoch: int, from 0.
+        first_batch: int, where a resumed epoch begins.
+        crop: bool, pad by 4 pixels and crop back.
+        flip: bool, flip left-right every other time. It needs `crop`.
+        worker, workers: ints; this worker gets its part of each batch.
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        classes,
+        batch_size,
+        seed,
+        epoch,
+        first_batch=0,
+        crop=True,
+        flip=True,
+        worker=0,
+        workers=1,
+    ):
+        # Two threads: the next batch is made while the model trains on this one.
+        super().__init__(workers=2, max_queue_size=8)
+        self.images, self.labels, self.classes = images, labels, classes
+        self.batch_size, self.crop, self.flip = batch_size, crop, flip
+        self.seed, self.epoch, self.first_batch = seed, epoch, first_batch
+        self.part = slice(worker, None, workers)
+        order = np.random.default_rng([seed, epoch, _ORDER])
+        self.order = order.permutation(len(labels))
+
+    def __len__(self):
+        return len(self.labels) // self.batch_size - self.first_batch
+
+    def __getitem__(self, i):
+        i += self.first_batch
+        indices = self.order[i * self.batch_size : (i + 1) * self.batch_size]
+        images = self.images[indices[self.part]]
+        if self.crop:
+            # Drawn for the whole batch, so that each example is augmented alike
+            # whatever the number of workers.
+            rng = np.random.default_rng([self.seed, self.epoch, _AUGMENT, i])
+            offsets, flips = draw_crop_and_flip(rng, len(indices))
+            flips &= self.flip
+            images = crop_and_flip(images, offsets[self.part], flips[self.part])
+        return normalize(images), one_hot(self.labels[indices[self.part]], self.classes)
+
+
+def draw_crop_and_flip(rng, n):
+    """Returns offsets `(n, 2)` int in [0, 2 * PAD] and flips `(n,)` bool."""
+    return rng.integers(2 * PAD + 1, size=(n, 2)), rng.random(n) < 0.5
+
+
+def crop_and_flip(images, offsets, flips):
+    """Pads by 4 black pixels, crops back to size at an offset, and flips left-right.
+
+    Args:
+        images: `(n, h, w, c)`.
+        offsets: `(n, 2)` ints in [0, 8], the crop's first row and column.
+        flips: `(n,)` bool.
+    """
+    n, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)))
+    rows = offsets[:, :1] + np.arange(height)
+    columns = np.arange(width)
+    columns = offsets[:, 1:] + np.where(flips[:, None], columns[::-1], columns)
+    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def normalize(images):
+    """uint8 pixels -> float32 in [-1, 1]: mean 0.5, std 0.5, as the authors scale."""
+    return images * np.float32(2 / 255) - np.float32(1)
+
+
+def one_hot(labels, classes):
+    """`(n,)` int -> `(n, classes)` float32."""
+    return np.eye(classes, dtype=np.float32)[labels]

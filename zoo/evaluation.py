@@ -1,0 +1,87 @@
+"""Loss and accuracy of a model, the same numbers on every backend."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from zoo import batches
+from zoo.errors import InputError
+from zoo.optimization import innermost
+
+
+class _Images(keras.utils.PyDataset):
+    """All images in order; the last batch is filled up to one constant shape."""
+
+    def __init__(self, images, batch_size):
+        super().__init__(workers=2, max_queue_size=8)
+        self.images, self.batch_size = images, batch_size
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, i):
+        start = i * self.batch_size
+        indices = np.arange(start, start + self.batch_size) % len(self.images)
+        return (batches.normalize(self.images[indices]),)
+
+
+def evaluate(model, split, batch_size=256):
+    """Returns `{"loss", "accuracy"}` of a model that maps images to logits.
+
+    Args:
+        model: `keras.Model` from `(b, h, w, c)` in [-1, 1] to `(b, classes)`.
+        split: `zoo.data.Split`.
+        batch_size: int.
+    Returns:
+        dict: mean cross entropy in nats without label smoothing, computed in
+        float64, and the fraction of images whose largest logit is the label.
+    Raises:
+        InputError: if the model takes other images, or has fewer outputs than there
+            are classes.
+    """
+    shape = tuple(model.input_shape[1:])
+    if len(shape) != 3 or any(
+        size not in (None, wanted)
+        for size, wanted in zip(shape, split.images.shape[1:], strict=True)
+    ):
+        raise InputError(
+            f"the model takes images of shape {shape}, these have "
+            f"{split.images.shape[1:]}; use the --dataset, --grayscale and "
+            "--image_size it was trained with"
+        )
+    if model.output_shape[-1] <= split.labels.max():
+        raise InputError(
+            f"the model has {model.output_shape[-1]} outputs, the labels go to "
+            f"{split.labels.max()}; use the --dataset it was trained with"
+        )
+    batch_size = min(batch_size, len(split))
+    logits = model.predict(_Images(split.images, batch_size), verbose=0)
+    return score(logits[: len(split)], split.labels)
+
+
+def score(logits, labels):
+    """Cross entropy in nats and accuracy of logits `(n, classes)`, in float64."""
+    logits = np.asarray(logits, np.float64)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(logits).sum(axis=-1))
+    loss = np.mean(log_sum - logits[np.arange(len(labels)), labels])
+    accuracy = np.mean(logits.argmax(axis=-1) == labels)
+    return {"loss": float(loss), "accuracy": float(accuracy)}
+
+
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Puts the moving average of the weights, if there is one, into the model."""
+    if not innermost(model.optimizer).use_ema:
+        yield
+        return
+    # Copied and put back: Keras' SwapEMAWeights swaps by adding and subtracting on
+    # TensorFlow, which changes the last bits.
+    raw = [keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, raw, strict=True):
+            variable.assign(value)

@@ -1,0 +1,68 @@
+"""Saves a trained model for use elsewhere, and loads one without trusting it."""
+
+import pathlib
+import zipfile
+
+import keras
+
+from zoo.errors import InputError
+from zoo.run_folder import TEMPORARY
+
+_MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+_LARGEST_RATIO = 200  # unpacked over packed; weights hardly compress
+_SMALL = 64 << 20  # bytes that are no harm whatever their ratio
+
+
+def save(model, path):
+    """Writes `model.keras` without the optimizer, atomically."""
+    path = pathlib.Path(path)
+    temporary = path.with_name(f"{path.stem}{TEMPORARY}{path.suffix}")
+    try:
+        # The same layers in an uncompiled model: it is a third of the size.
+        keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path):
+    """Loads a `.keras` file with safe mode on: no code in it runs.
+
+    Raises:
+        InputError: if it is absent, damaged, unsafe or of unknown layers.
+    """
+    _check_archive(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a file may hold anything; Keras raises accordingly
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise InputError(
+            f"{path} cannot be loaded ({reason[:200]}); give a model.keras that "
+            "train.py wrote"
+        ) from error
+
+
+def _check_archive(path):
+    """Refuses what is no archive of a Keras model before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; give a model.keras") from None
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is no .keras file or is truncated ({error}); save it again"
+        ) from error
+    unknown = [m.filename for m in members if m.filename not in _MEMBERS]
+    if unknown:
+        raise InputError(
+            f"{path} holds {unknown[0]!r}, which no model of train.py has; do not load "
+            "files from sources you do not trust"
+        )
+    for member in members:
+        ratio = member.file_size / max(1, member.compress_size)
+        if member.file_size > _SMALL and ratio > _LARGEST_RATIO:
+            raise InputError(
+                f"{path} unpacks {member.filename} to {member.file_size} bytes, "
+                f"{ratio:.0f} times its packed size: a zip bomb; it is not loaded"
+            )

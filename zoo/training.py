@@ -1,0 +1,248 @@
+"""Trains a compiled model epoch by epoch, so that any interruption can be continued.
+
+The state of a run is every variable (weights, optimizer, metrics, random seeds) and
+the position (epoch, batch); order and augmentation of the data are functions of the
+position (zoo/batches.py). A run that is stopped after any batch and continued gives, on
+a CPU, the same bits as one that was not stopped.
+"""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+from zoo import checkpoints, evaluation
+from zoo.optimization import innermost
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss or a weight became infinite or NaN."""
+
+
+class Stopped(RuntimeError):
+    """The run was asked to stop and saved its state."""
+
+
+def train(
+    model,
+    data,
+    make_batches,
+    *,
+    epochs,
+    batch_size,
+    folder=None,
+    on_epoch=None,
+    on_batch=None,
+    should_stop=lambda: False,
+    checkpoint_minutes=10.0,
+    resume_from=None,
+):
+    """Trains until `epochs` are done.
+
+    Args:
+        model: compiled by `zoo.optimization.compile_model`.
+        data: `zoo.data.Data`. After each epoch the validation split is evaluated, or
+            the test split if there is none.
+        make_batches: function (epoch, first_batch) -> the rest of that epoch.
+        epochs: int.
+        batch_size: int, examples a batch; those beyond the last whole batch of an
+            epoch are left out.
+        folder: path for checkpoints, or None for none.
+        on_epoch: function called with all rows so far after each epoch.
+        on_batch: function (epoch, batches done, mean loss of the epoch so far).
+        should_stop: function; true makes the run save its state and stop.
+        checkpoint_minutes: float, time between checkpoints within a long epoch.
+        resume_from: `(arrays, meta)` of a checkpoint, or None.
+
+    Returns:
+        `{"rows", "best_epoch"}`: a dict for each epoch, and the epoch whose weights
+        were chosen, from 1: highest validation accuracy, the first of equal ones.
+        Without a validation split it is the last, for to choose by test accuracy
+        would be to train on the test images.
+    Raises:
+        NonFiniteLoss: with the step; the last checkpoint is from before.
+        Stopped: if `should_stop`, after the state was saved.
+    """
+    steps = len(data.train) // batch_size
+    position = {"epoch": 0, "batch": 0, "seconds": 0.0}
+    rows, best, metric_values = [], {"epoch": 0, "accuracy": -1.0}, None
+    if resume_from is not None:
+        arrays, meta = resume_from
+        metric_values = restore_state(model, arrays)
+        position, rows, best = meta["position"], meta["rows"], meta["best"]
+
+    def save():
+        if folder is not None:
+            arrays = collect_state(model)
+            if not all(np.isfinite(a).all() for a in arrays.values()):
+                raise NonFiniteLoss(
+                    f"a weight is not finite after step {_step(position, steps)}"
+                )
+            meta = {"position": position, "rows": rows, "best": best, "steps": steps}
+            checkpoints.save(folder, arrays, meta)
+
+    while position["epoch"] < epochs:
+        epoch, first = position["epoch"], position["batch"]
+        watch = _Watch(
+            first, epoch * steps, metric_values, on_batch, should_stop,
+            checkpoint_minutes * 60 if folder is not None else math.inf,
+        )  # fmt: skip
+        started = time.perf_counter()
+        metric_values = None
+        model.fit(
+            make_batches(epoch, first),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=steps - first,
+            verbose=0,
+            callbacks=[watch],
+        )
+        innermost(model.optimizer).use_ema = watch.use_ema
+        position["seconds"] += time.perf_counter() - started
+        position["batch"] = watch.done
+        if watch.done < steps:  # asked to stop, or time to save
+            save()
+            if should_stop():
+                raise Stopped(f"stopped after step {_step(position, steps)}")
+            metric_values = [
+                keras.ops.convert_to_numpy(v) for v in model.metrics_variables
+            ]
+            continue
+        evaluating = time.perf_counter()
+        row = _row(model, data, watch.logs, position, steps, batch_size)
+        if not math.isfinite(row["train_loss"] + _held_out(row)[0]):
+            raise NonFiniteLoss(
+                f"the loss of held-out images is not finite after step "
+                f"{_step(position, steps)}"
+            )
+        rows.append(row)
+        chosen = data.validation is None or _held_out(row)[1] > best["accuracy"]
+        if chosen:
+            best = {"epoch": epoch + 1, "accuracy": _held_out(row)[1]}
+        position = {"epoch": epoch + 1, "batch": 0, "seconds": 0.0}
+        row["evaluation_seconds"] = round(time.perf_counter() - evaluating, 3)
+        save()
+        if chosen and folder is not None:
+            checkpoints.keep_as_best(folder)
+        if on_epoch is not None:
+            on_epoch(rows)
+        if should_stop() and epoch + 1 < epochs:
+            raise Stopped(f"stopped after step {_step(position, steps)}")
+    return {"rows": rows, "best_epoch": best["epoch"]}
+
+
+class _Watch(keras.callbacks.Callback):
+    """Follows one epoch, or the rest of one, batch by batch."""
+
+    def __init__(
+        self, first, step_offset, metric_values, on_batch, should_stop, seconds
+    ):
+        super().__init__()
+        self.done, self._first, self._offset = first, first, step_offset
+        self._metric_values = metric_values
+        self._on_batch, self._should_stop = on_batch, should_stop
+        self._until = time.monotonic() + seconds
+        self.use_ema, self.logs = False, {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Keras has just reset the metrics: put back those of the first part.
+        for variable, value in zip(
+            self.model.metrics_variables, self._metric_values or (), strict=False
+        ):
+            variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done = self._first + batch + 1
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(
+                f"the training loss is {loss} at step {self._offset + self.done}"
+            )
+        if self._on_batch is not None:
+            self._on_batch(self.params["epochs"], self.done, loss)
+        if self._should_stop() or time.monotonic() > self._until:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs = logs
+        # At the end of `fit` Keras overwrites the weights by their average. This is
+        # only the end of an epoch: `train` sets it back.
+        optimizer = innermost(self.model.optimizer)
+        self.use_ema, optimizer.use_ema = optimizer.use_ema, False
+
+
+def _row(model, data, logs, position, steps, batch_size):
+    """One line of metrics.jsonl."""
+    name, split = "validation", data.validation
+    if split is None:
+        name, split = "test", data.test
+    with evaluation.averaged_weights(model):
+        held_out = evaluation.evaluate(model, split)
+    return {
+        "epoch": position["epoch"] + 1,
+        "step": (position["epoch"] + 1) * steps,
+        "train_loss": float(logs["loss"]),
+        "train_accuracy": float(logs["accuracy"]),
+        f"{name}_loss": held_out["loss"],
+        f"{name}_accuracy": held_out["accuracy"],
+        "learning_rate": float(model.optimizer.learning_rate),
+        "seconds": round(position["seconds"], 3),
+        "images_per_second": round(steps * batch_size / position["seconds"], 1),
+        "finished_at": round(time.time(), 1),
+    }
+
+
+def _held_out(row):
+    """Returns loss and accuracy of the images that did not train."""
+    name = "validation" if "validation_loss" in row else "test"
+    return row[f"{name}_loss"], row[f"{name}_accuracy"]
+
+
+def _step(position, steps):
+    return position["epoch"] * steps + position["batch"]
+
+
+def collect_state(model):
+    """Returns every variable of a compiled model as a dict of arrays."""
+    groups = _variables(model)
+    return {
+        f"{group}_{i:04d}": keras.ops.convert_to_numpy(variable)
+        for group, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def restore_state(model, arrays):
+    """Puts the arrays of `collect_state` back.
+
+    Returns:
+        The values of the metrics, which Keras resets when an epoch begins.
+    Raises:
+        ValueError: if they are another model's or another optimizer's.
+    """
+    groups = _variables(model)
+    expected = {
+        f"{group}_{i:04d}": variable
+        for group in ("model", "optimizer")
+        for i, variable in enumerate(groups[group])
+    }
+    metrics = {name: a for name, a in arrays.items() if name.startswith("metrics_")}
+    if expected.keys() | metrics.keys() != arrays.keys() or any(
+        tuple(v.shape) != arrays[name].shape for name, v in expected.items()
+    ):
+        raise ValueError(
+            f"The checkpoint has {len(arrays)} variables of another model or "
+            f"optimizer than this one's {len(expected)}."
+        )
+    for name, variable in expected.items():
+        variable.assign(arrays[name])
+    return [metrics[name] for name in sorted(metrics)]
+
+
+def _variables(model):
+    return {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
