@@ -11,7 +11,7 @@ import keras
 
 from lng_keras.kernels import reference
 
-_FAST = ("jax", "tensorflow")
+_FAST = ("jax", "tensorflow", "torch")
 _chosen = "auto"
 
 
