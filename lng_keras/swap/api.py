@@ -148,12 +148,11 @@ def _apply(model, rows, swaps, originals):
     with saving.custom_object_scope(_classes(model)):
         new = rebuild.rebuild(model, swaps, {})
         if not new.built:
-            transfer.rename(model, new, replaced, complete=False)
             new.build_from_config(model.get_build_config())
             new.built = True  # which Keras leaves to the first call of a model
             if getattr(model, "compiled", False):
                 new.compile_from_config(model.get_compile_config())
-    transfer.rename(model, new, replaced)
+    transfer.rename(model, new)
     carried = transfer.copy_weights(model, new, replaced)
     for row in rows:
         if row.status == REPLACED:

@@ -61,10 +61,10 @@ def _substitute(root, memo):
     inner = [getattr(layer, "_functional", None) for layer in holders]
     holders += [layer for layer in inner if layer is not None]
     for layer in holders:
-        for name, value in list(attributes(layer)):
-            new = _replaced(value, memo)
-            if new is not value:
-                with _unlocked(layer._tracker):
+        with _unlocked(layer._tracker):
+            for name, value in list(attributes(layer)):
+                new = _replaced(value, memo)
+                if new is not value:
                     setattr(layer, name, new)
         if hasattr(layer, "_nodes_by_depth"):
             _substitute_operations(layer, memo)
@@ -85,8 +85,7 @@ def _replaced(value, memo):
         for key, item in list(items):
             new = _replaced(item, memo)
             if new is not item:
-                base = dict if isinstance(value, dict) else list
-                base.__setitem__(value, key, new)
+                value[key] = new
         return value
     if isinstance(value, tuple):
         items = [_replaced(item, memo) for item in value]
@@ -107,7 +106,7 @@ def _retrack(layer, memo):
         index = next(i for i, sublayer in enumerate(store) if sublayer is old)
         with _unlocked(tracker):
             tracker.untrack(old)
-            tracker.untrack(new)  # setattr has put it last
+            tracker.untrack(new)  # an assignment above has put it last
         store.insert(index, new)
         tracker.stored_ids["layers"].add(id(new))
     if layer._layers is not store:  # a sequential model's own list

@@ -17,6 +17,7 @@ import keras
 from keras import saving
 
 from lng_keras.swap.exchange import exchange
+from lng_keras.swap.transfer import rename
 from lng_keras.swap.walk import is_graph
 
 
@@ -41,10 +42,14 @@ def _rebuild(layer, swaps, memo):
     if is_graph(layer) and is_plain(layer):
         return _clone(layer, swaps, memo)
     if swaps or is_swapped(layer):
-        return swapped_copy(layer, swaps)
-    config = saving.serialize_keras_object(layer)
-    # Lambda layers come from the model in memory, not from a file.
-    return saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
+        new = swapped_copy(layer, swaps)
+    else:
+        config = saving.serialize_keras_object(layer)
+        # Lambda layers come from the model in memory, not from a file.
+        new = saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
+    if isinstance(layer, keras.layers.Layer):
+        rename(layer, new)
+    return new
 
 
 def _clone(model, swaps, memo):

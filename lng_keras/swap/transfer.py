@@ -18,13 +18,11 @@ class Carried:
     lost: dict = dataclasses.field(default_factory=dict)  # name -> reason
 
 
-def pairs(old, new, replaced, complete=True):
+def pairs(old, new, replaced):
     """Yields `(old layer, new layer)` from the model down, each layer once.
 
     Args:
         replaced: set of ids of the old norms that were replaced.
-        complete: bool. False for a new model that is not built yet and may lack
-            layers; they are skipped.
 
     Raises:
         RuntimeError: if the two are not the same but for the norms.
@@ -46,16 +44,14 @@ def pairs(old, new, replaced, complete=True):
                 both = list(zip(a.layers, b.layers, strict=True))
         else:
             first, second = a._layers, b._layers
-            if len(first) != len(second) and complete:
+            if len(first) != len(second):
                 raise RuntimeError(
                     f"{type(a).__name__} {a.name!r} was rebuilt with {len(second)} "
                     f"sublayers instead of {len(first)}. Its config must rebuild it."
                 )
-            both = list(zip(first, second, strict=complete))
+            both = list(zip(first, second, strict=True))
         for x, y in both:
             if not _alike(x, y) and id(x) not in replaced:
-                if not complete:
-                    break
                 raise RuntimeError(
                     f"{type(x).__name__} {x.name!r} has no counterpart in the "
                     f"rebuilt {a.name!r}. Its config must rebuild it."
@@ -70,11 +66,22 @@ def _alike(x, y):
     return type(x).__name__ == type(y).__name__ or (is_graph(x) and is_graph(y))
 
 
-def rename(old, new, replaced, complete=True):
-    """Gives sublayers that name themselves the names they had."""
-    for a, b in pairs(old, new, replaced, complete):
-        if a.name != b.name:
-            b.name = a.name
+def rename(old, new):
+    """Gives sublayers that name themselves the names they had, as far as they exist.
+
+    Done before a copy is built, so that its variables are named as they were.
+    """
+    new.name = old.name
+
+    def below(a, b, exchanged):
+        exchanged = getattr(b, "_exchanged", exchanged)
+        for x, y in zip(a._layers, b._layers, strict=False):
+            if not (_alike(x, y) or x.name == y.name or id(y) in exchanged):
+                return
+            y.name = x.name
+            below(x, y, exchanged)
+
+    below(old, new, ())
 
 
 def copy_weights(old, new, replaced):
@@ -118,7 +125,7 @@ def _copy_own(a, b):
 
 def weights_of(norm):
     """Returns `{"gamma": ..., "beta": ..., ...}` of a norm as arrays."""
-    weights = {v.name: keras.ops.convert_to_numpy(v) for v in norm.weights}
+    weights = {v.name: keras.ops.convert_to_numpy(v.value) for v in norm.weights}
     if isinstance(norm, layers.RMSNormalization):
         weights = {"gamma": weights["scale"]}
     return weights
