@@ -272,7 +272,7 @@ def test_each_stage_halves_the_map_once():
 def test_class_token_is_the_one_that_is_read():
     model = small("vit", "ln", pool="token")
     model.get_layer("class_token").token.assign(np.full((1, 1, 8), 3.0, "float32"))
-    probe = keras.Model(model.inputs, model.get_layer("class_token").output)
+    probe = keras.Model(model.input, model.get_layer("class_token").output)
     tokens = np.array(outputs(probe, images()))
     pooled = outputs(model.get_layer("pool"), tokens)
     np.testing.assert_array_equal(pooled, np.full((4, 8), 3.0))

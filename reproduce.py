@@ -1,0 +1,88 @@
+"""Reproduces a comparison table: trains every row and seed, once, and prints it.
+
+python reproduce.py resnet_na --budget=smoke           # minutes: proves the machinery
+python reproduce.py resnet_na --budget=cpu --data_dir=DIR     # hours on two cores
+python reproduce.py vit --budget=cpu --seeds=3 --only=ln,lng_8
+
+What is finished is read, not repeated, and an interrupted run continues: call it again.
+The table, its pictures and one record a run are in results/TABLE/BUDGET.
+"""
+
+import importlib
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from tables import TABLES
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum(
+    "budget",
+    "smoke",
+    ["smoke", "cpu", "full"],
+    "smoke: minutes, proves the machinery. cpu: two cores, hours. full: the "
+    "paper-sized schedule, for an accelerator. Default smoke: nothing long starts by "
+    "accident.",
+)
+flags.DEFINE_integer(
+    "seeds",
+    None,
+    "Runs a row, seeds 0 to N - 1. Default: the budget's own number.",
+    lower_bound=1,
+)
+flags.DEFINE_list("only", [], "Names of rows, with commas. Default: all rows.")
+flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the data, as train.py's. Default: LNG_KERAS_DATA_DIR, or train.py's.",
+)
+flags.DEFINE_string(
+    "output",
+    None,
+    "Folder of the table. Default results/TABLE/BUDGET; smoke: runs/smoke/TABLE, which "
+    "git ignores.",
+)
+
+
+def main(argv):
+    names = _parse(argv)
+    if len(names) != 1 or names[0] not in TABLES:
+        _fail(f"give one table: {', '.join(TABLES)}. Received: {' '.join(names)}")
+    table, budget = names[0], FLAGS.budget
+    if FLAGS.data_dir:
+        os.environ["LNG_KERAS_DATA_DIR"] = str(pathlib.Path(FLAGS.data_dir).resolve())
+    folder = f"runs/smoke/{table}" if budget == "smoke" else f"results/{table}/{budget}"
+    output = pathlib.Path(FLAGS.output or folder)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        module = importlib.import_module(TABLES[table])
+        print(module.run(budget, FLAGS.seeds, FLAGS.only, output))
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command continues", status=130)
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("LNG_KERAS_TRACEBACK"):
+            raise
+        _fail(error, status=1)
+    print(f"In {output}.")
+
+
+def _parse(argv):
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        print(__doc__)
+        print(FLAGS.module_help(sys.modules[__name__]))
+        sys.exit(0)
+    try:
+        return FLAGS(argv)[1:]
+    except flags.Error as error:
+        return _fail(error)
+
+
+def _fail(message, status=2):
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,22 @@
+"""The comparison tables of reproduce.py, one module each.
+
+Every module has `run(budget, seeds, only, output)`, which does what is not done yet,
+writes the table's folder and returns the table as Markdown:
+
+    budget: "smoke", "cpu" or "full".
+    seeds: int or None, runs a row; None is the budget's own number.
+    only: names of rows, or empty for all.
+    output: folder of the table, such as results/resnet_na/cpu.
+"""
+
+# name -> module, imported when its table is asked for: each imports what it needs.
+TABLES = {
+    "resnet_na": "tables.resnet_na",
+    "vit": "tables.vit",
+    "depth_width": "tables.depth_width",
+    "random_labels": "tables.random_labels",
+    "cost": "tables.cost",
+    "robustness": "tables.robustness",
+    "swap": "tables.swap",
+    "theory": "tables.theory",
+}

@@ -1,0 +1,67 @@
+"""What a table of trainings consists of: rows, schedules, and what is compared."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table: flags of train.py that make it differ from the others."""
+
+    name: str  # a key, used for folders and --only
+    label: str  # for people
+    flags: dict
+
+    # The row of another schedule: its name, its flags and the flags of the row alone
+    # decide what is run, so two tables that share a run share its folder.
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How a budget trains: the same for every row of a table."""
+
+    flags: dict  # of every run
+    learning_rates: tuple  # the grid, the same for every row; one value: no tuning
+    tuning_flags: dict  # what a tuning run does otherwise
+    seeds: int  # runs a row, unless --seeds says otherwise
+    text: str  # the schedule in a sentence, printed beside the table
+    backend: str | None = None  # KERAS_BACKEND of the runs; None: as it is
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table whose numbers come from trainings.
+
+    Args:
+        name, title: of the folder, and of the page.
+        rows: of `Row`, in the order in which they are run and printed.
+        schedules: budget -> `Schedule`.
+        reference: name of the row that the others are compared with.
+        measure: the quantity of result.json that is compared.
+        tuned_on: the quantity of a tuning run that chooses the learning rate.
+            "validation_accuracy" is that of the last epoch.
+        notes: sentences printed below the table.
+    """
+
+    name: str
+    title: str
+    rows: tuple
+    schedules: dict
+    reference: str
+    measure: str = "test_accuracy"
+    tuned_on: str = "validation_accuracy"
+    notes: tuple = ()
+
+    def selected(self, only):
+        """Returns the rows named in `only`, or all.
+
+        Raises:
+            ValueError: for a name that is no row.
+        """
+        known = [row.name for row in self.rows]
+        unknown = [name for name in only if name not in known]
+        if unknown:
+            raise ValueError(
+                f"Table {self.name} has no row {unknown[0]!r}. "
+                f"Its rows: {', '.join(known)}."
+            )
+        return [row for row in self.rows if not only or row.name in only]

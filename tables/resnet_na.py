@@ -1,0 +1,99 @@
+"""Table 1: normalizations in a ResNet without activations, and with ReLU, CIFAR-10."""
+
+from tables import training_table
+from tables.declaration import Row, Schedule, Table
+
+
+def _row(norm, label, activation=None, **flags):
+    name = "_".join([norm, *map(str, flags.values())])
+    flags = {"norm": norm, **flags}
+    if activation is None:
+        return Row(name, label, flags)
+    flags["activation"] = activation
+    return Row(f"{activation}_{name}", f"{label}, ReLU", flags)
+
+
+# Every setting is named: a changed default of train.py must not change a table.
+SETTINGS = dict(
+    model="resnet_na",
+    augment="crop_flip",
+    optimizer="sgd",
+    weight_decay=0.005,
+    warmup_epochs=1.0,
+    label_smoothing=0.0,
+    clip_norm=1.0,
+)
+_SMOKE = Schedule(
+    flags=dict(
+        **SETTINGS,
+        depth=8,
+        dataset="cifar10_sample",
+        train_examples=640,
+        epochs=1,
+        batch_size=64,
+    ),
+    learning_rates=(0.1, 0.03),
+    tuning_flags=dict(train_examples=320, validation_examples=320),
+    seeds=2,
+    text="ResNet-8, 640 images of the bundled sample, one epoch of batches of 64. It "
+    "proves the machinery; its numbers mean nothing.",
+)
+_CPU = Schedule(
+    flags=dict(**SETTINGS, depth=8, dataset="cifar10", epochs=8, batch_size=128),
+    learning_rates=(0.03, 0.1, 0.3),
+    tuning_flags=dict(epochs=2, warmup_epochs=0.25, validation_examples=5000),
+    seeds=3,
+    text="ResNet-8 (the 6n + 2 network with n = 1, widths 16, 32, 64), all 50,000 "
+    "training and 10,000 test images, 8 epochs of batches of 128, crop and flip, SGD "
+    "with Nesterov momentum 0.9, one epoch of warm-up, cosine to 0, decoupled weight "
+    "decay 0.005, gradients clipped at norm 1. Learning rates tuned for 2 epochs.",
+)
+_FULL = Schedule(
+    flags=dict(**SETTINGS, depth=20, dataset="cifar10", epochs=200, batch_size=128),
+    learning_rates=(0.01, 0.03, 0.1, 0.3),
+    tuning_flags=dict(epochs=30, validation_examples=5000),
+    seeds=3,
+    text="ResNet-20, all 50,000 training and 10,000 test images, 200 epochs of batches "
+    "of 128, otherwise as the budget cpu. Learning rates tuned for 30 epochs.",
+    backend="jax",
+)
+
+TABLE = Table(
+    name="resnet_na",
+    title="Normalizations in a ResNet without activations, CIFAR-10",
+    rows=(
+        _row("bn", "BN"),
+        _row("lng_position", "LN-G-Position, 8", group_size=8),
+        _row("ln", "LN (space and channels)"),
+        _row("ln_position", "LN at each position"),
+        _row("bn", "BN", activation="relu"),
+        _row("gn", "GN, 4 groups"),
+        _row("lng", "LN-G, 8", group_size=8),
+        _row("lng_position", "LN-G-Position, 4", group_size=4),
+        _row("lng_position", "LN-G-Position, 16", group_size=16),
+        _row("lng_position", "LN-G-Position, 8", activation="relu", group_size=8),
+        _row("none", "none"),
+        _row("lng", "LN-G, 4", group_size=4),
+        _row("lng", "LN-G, 16", group_size=16),
+        _row("ln", "LN (space and channels)", activation="relu"),
+        _row("lng", "LN-G, 8", activation="relu", group_size=8),
+        _row("in", "IN"),
+    ),
+    schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
+    reference="bn",
+    notes=(
+        "The number after LN-G is the channels a group. On maps GN and LN-G are one "
+        "function: GN has the same number of groups in every stage (here 4), LN-G the "
+        "same number of channels a group.",
+        "none without activations is a linear classifier: its accuracy is what a "
+        "linear model of this shape learns.",
+        "IN without activations ends in chance level by construction: the mean over "
+        "space of an instance-normalized map is its offset, whatever the image, and "
+        "nothing between the last normalizations and the pooling changes that.",
+    ),
+)
+
+
+def run(budget, seeds, only, output):
+    """See tables/__init__.py."""
+    return training_table.run(TABLE, budget, seeds, only, output)

@@ -1,0 +1,169 @@
+"""Runs train.py for given flags, once: what is finished is read, not repeated.
+
+A run is known by its flags. Its work (checkpoints, model.keras) is in
+runs/reproduce/NAME-HASH, which git ignores; what is published is a record: one JSON
+file with flags, command, result, one row an epoch, and environment.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORK = ROOT / "runs" / "reproduce"
+# How train.py ends when the loss is not finite. In tuning this is a result.
+_DIVERGED = "last good checkpoint is in"
+
+
+class RunFailed(RuntimeError):
+    """train.py ended with an error that is not a diverged training."""
+
+
+def key(flags):
+    """Returns 10 hexadecimal digits that name a run by its flags."""
+    text = json.dumps(flags, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def command(flags):
+    """Returns the command line of a run, as people would type it."""
+    return "python train.py " + " ".join(_arguments(flags))
+
+
+def work_folder(name, flags):
+    """Returns the folder of a run's checkpoints and model.keras."""
+    return WORK / f"{name}-{key(flags)}"
+
+
+def read(path, flags):
+    """Returns the record at `path` if it is that of a run with these flags, or None."""
+    try:
+        record = json.loads(pathlib.Path(path).read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunFailed(f"{path} is no JSON ({error}); delete it") from error
+    return record if record["flags"] == flags else None
+
+
+def ensure(path, name, flags, backend=None, say=print):
+    """Returns the record of a run; trains, or goes on training, if it is not finished.
+
+    Args:
+        path: of the record.
+        name: for the work folder, such as "resnet_na-bn-seed0".
+        flags: dict, of train.py. `--data_dir` comes from LNG_KERAS_DATA_DIR.
+        backend: of the run, or None for KERAS_BACKEND as it is.
+        say: function that prints a line of progress.
+
+    Returns:
+        dict `{"flags", "command", "result", "metrics", "environment"}`, or with
+        "diverged" (the reason) in place of result and metrics.
+
+    Raises:
+        RunFailed: with the last line of train.py's errors.
+        KeyboardInterrupt: after train.py has saved its state.
+    """
+    record = read(path, flags)
+    if record is not None:
+        return record
+    folder = work_folder(name, flags)
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"{name}: {command(flags)}")
+    diverged = _train(flags, folder, backend)
+    record = {"flags": flags, "command": command(flags)}
+    if diverged:
+        record["diverged"] = diverged
+    else:
+        record["result"] = _json(folder / "result.json")
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        record["metrics"] = [json.loads(line) for line in lines]
+    record["environment"] = _environment(folder)
+    write(path, json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def ensure_model(path, name, flags, backend=None, say=print):
+    """Returns the path of a run's model.keras, training again if it is not there."""
+    model = work_folder(name, flags) / "model.keras"
+    if not model.exists():
+        if pathlib.Path(path).exists():
+            say(f"{name}: the record is here, its model is not; training it again")
+            pathlib.Path(path).unlink()
+        ensure(path, name, flags, backend, say)
+    return model
+
+
+def write(path, text):
+    """Writes a file so that it holds either the old text or the new."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _arguments(flags):
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def _train(flags, folder, backend):
+    """Runs train.py to its end. Returns why it diverged, or None."""
+    arguments = [*_arguments(flags), f"--run_dir={folder}", "--resume"]
+    if os.environ.get("LNG_KERAS_DATA_DIR"):
+        arguments.append(f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}")
+    environment = dict(os.environ)
+    if backend is not None:
+        environment["KERAS_BACKEND"] = backend
+    with open(folder / "train.log", "a") as log:
+        child = subprocess.Popen(
+            [sys.executable, ROOT / "train.py", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _, errors = child.communicate()
+        except BaseException:
+            child.terminate()  # train.py saves its state and ends
+            child.wait()
+            raise
+        log.write(errors)
+    if child.returncode == 0:
+        return None
+    last = (errors.strip().splitlines() or ["no message"])[-1]
+    if _DIVERGED in last:
+        return last.removeprefix("error: ").split(";")[0]
+    if child.returncode in (130, 143):  # train.py was asked to stop, and so are we
+        raise KeyboardInterrupt
+    raise RunFailed(f"{last} (exit status {child.returncode}, {folder / 'train.log'})")
+
+
+def _environment(folder):
+    """What the numbers depend on, without the paths of the machine."""
+    stored = _json(folder / "env.json")
+    names = ("backend", "devices", "cores", "python", "versions", "git")
+    environment = {name: stored[name] for name in names}
+    environment["processor"] = _processor()
+    data = stored["data"]
+    environment["data"] = {name: data[name] for name in data if name != "source"}
+    return environment
+
+
+def _processor():
+    """Returns the processor's name where the system tells it."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else "unknown"
+
+
+def _json(path):
+    return json.loads(path.read_text())
