@@ -41,8 +41,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "output",
     None,
-    "Folder of the table. Default results/TABLE/BUDGET; smoke: runs/smoke/TABLE, which "
-    "git ignores.",
+    "Folder of the table. Default results/TABLE/BUDGET; smoke: runs/smoke/TABLE/smoke, "
+    "which git ignores.",
 )
 
 
@@ -53,8 +53,8 @@ def main(argv):
     table, budget = names[0], FLAGS.budget
     if FLAGS.data_dir:
         os.environ["LNG_KERAS_DATA_DIR"] = str(pathlib.Path(FLAGS.data_dir).resolve())
-    folder = f"runs/smoke/{table}" if budget == "smoke" else f"results/{table}/{budget}"
-    output = pathlib.Path(FLAGS.output or folder)
+    root = "runs/smoke" if budget == "smoke" else "results"
+    output = pathlib.Path(FLAGS.output or f"{root}/{table}/{budget}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         module = importlib.import_module(TABLES[table])

@@ -141,8 +141,8 @@ def _conditions(table, budget, records):
     versions = f"Python {first['python']}, {versions}"
     return [
         "- Accuracy in percent, mean ± standard deviation of n runs (seeds 0 to "
-        "n - 1). The published number is that of the last epoch; the best test epoch is "
-        "chosen by the test images and therefore too good.",
+        "n - 1). The published number is that of the last epoch; the best test epoch "
+        "is chosen by the test images and therefore too good.",
         f"- Differences in percentage points of {_words(table.measure)}, paired by "
         f"seed, with their {statistics.CONFIDENCE:.0%} Student interval. A verdict is "
         "given only where it holds for all rows together (Holm's procedure at 5 %); "

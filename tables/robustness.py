@@ -1,0 +1,198 @@
+"""Table 6: the trained models of tables 1 and 2 under shifts of the test set."""
+
+import csv
+import io
+import json
+import pathlib
+
+import numpy as np
+
+from tables import corruptions, plots, render, runs, statistics, training_table
+from tables import resnet_na as resnet_na_table
+from tables import vit as vit_table
+
+SOURCES = (resnet_na_table.TABLE, vit_table.TABLE)
+IMAGES = {"smoke": 200, "cpu": 2000, "full": 10_000}  # of the test set, class-balanced
+
+
+def run(budget, seeds, only, output):
+    """See tables/__init__.py. `only` names rows of either source table."""
+    output = pathlib.Path(output)
+    known = [row.name for table in SOURCES for row in table.rows]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise ValueError(
+            f"Table robustness has no row {unknown[0]!r}. Its rows: {', '.join(known)}."
+        )
+    pages = []
+    for table in SOURCES:
+        rows = [row for row in table.rows if not only or row.name in only]
+        schedule = training_table.schedule_of(table, budget)
+        for seed in range(schedule.seeds if seeds is None else seeds):
+            for row in rows:
+                ensure(table, row, schedule, seed, budget, output)
+        pages.append(page(table, budget, schedule, output))
+    text = "\n".join(["# Shifts of the test set", "", *_conditions(budget), "", *pages])
+    runs.write(output / "table.md", text)
+    return text
+
+
+def source_folder(table, output):
+    """Returns the folder of a source table beside that of this one."""
+    return output.parent.parent / table.name / output.name
+
+
+def record_path(table, row, seed, output):
+    return output / "runs" / table.name / row.name / f"seed{seed}.json"
+
+
+def ensure(table, row, schedule, seed, budget, output, say=print):
+    """Returns the accuracies of one trained model, measuring them if need be.
+
+    Returns:
+        dict `{"flags", "images", "clean", "shifted"}`: accuracies in [0, 1], those of
+        each shift as a list over severities; or None for a run that diverged.
+    """
+    source = source_folder(table, output)
+    record = training_table.ensure(table, row, schedule, seed, source, say)
+    if "diverged" in record:
+        return None
+    path = record_path(table, row, seed, output)
+    found = runs.read(path, record["flags"])
+    if found is not None and found["images"] == IMAGES[budget]:
+        return found
+    model = runs.ensure_model(
+        training_table.record_path(row, seed, source),
+        training_table.run_name(table, row, seed),
+        record["flags"],
+        schedule.backend,
+        say,
+    )
+    say(f"{table.name}, {row.name} seed {seed}: shifted test images")
+    found = {"flags": record["flags"], "images": IMAGES[budget]}
+    found |= measure(model, record["flags"]["dataset"], IMAGES[budget])
+    runs.write(path, json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def measure(path, dataset, count):
+    """Returns `{"clean", "shifted"}` accuracies of a saved model."""
+    import os
+
+    from zoo import data, evaluation, export
+
+    test = data.load(dataset, os.environ.get("LNG_KERAS_DATA_DIR")).test
+    test = test.take(data.balanced_choice(test.labels, count))
+    model = export.load(path)
+    shifted = {}
+    for name in corruptions.CORRUPTIONS:
+        shifted[name] = []
+        for severity in corruptions.SEVERITIES:
+            images = corruptions.corrupt(test.images, name, severity)
+            split = data.Split(images, test.labels)
+            shifted[name].append(evaluation.evaluate(model, split)["accuracy"])
+    return {"clean": evaluation.evaluate(model, test)["accuracy"], "shifted": shifted}
+
+
+def read_all(table, schedule, output):
+    """Returns dict row -> dict seed -> accuracies, of the runs that are measured."""
+    source = source_folder(table, output)
+    found = {}
+    for name, records in training_table.read_all(table, schedule, source).items():
+        row = next(row for row in table.rows if row.name == name)
+        for seed, record in records.items():
+            path = record_path(table, row, seed, output)
+            measured = runs.read(path, record["flags"])
+            if measured is not None:
+                found.setdefault(name, {})[seed] = measured
+    return found
+
+
+def mean_shifted(measured):
+    """Returns the mean accuracy over all shifts and severities."""
+    return float(np.mean(list(measured["shifted"].values())))
+
+
+def page(table, budget, schedule, output):
+    """Writes the CSV and picture of one source table; returns its part of the page."""
+    records = read_all(table, schedule, output)
+    if not records:
+        return f"## {table.title}\n\nNo model is measured.\n"
+    rows = {
+        name: {seed: mean_shifted(measured) for seed, measured in of_row.items()}
+        for name, of_row in records.items()
+    }
+    said = statistics.verdicts(rows, table.reference)
+    labels = {row.name: row.label for row in table.rows}
+    head = ["row", "n", "clean", *corruptions.CORRUPTIONS, "mean of shifts"]
+    head += ["kept of clean", f"mean against {labels[table.reference]}", "verdict"]
+    lines = [head, ["---"] * len(head)]
+    for name in (row.name for row in table.rows if row.name in records):
+        of_row = records[name].values()
+        clean = statistics.summarize([m["clean"] for m in of_row])
+        shifted = statistics.summarize(list(rows[name].values()))
+        cells = [labels[name], str(clean.n), render.percent(clean)]
+        for shift in corruptions.CORRUPTIONS:
+            means = [float(np.mean(m["shifted"][shift])) for m in of_row]
+            cells.append(render.percent(statistics.summarize(means)))
+        difference, verdict = said[name]
+        cells += [render.percent(shifted), f"{100 * shifted.mean / clean.mean:.1f}"]
+        lines.append([*cells, render.difference(difference), verdict])
+    runs.write(output / f"{table.name}.csv", csv_text(records))
+    plots.save(output / f"{table.name}.png", picture(table, records))
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"## {table.title}\n\n{schedule.text}\n\n{body}\n"
+
+
+def csv_text(records):
+    """Returns one line a model, shift and severity (0 is clean)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "seed", "shift", "severity", "accuracy"])
+    for name, of_row in records.items():
+        for seed, measured in of_row.items():
+            writer.writerow([name, seed, "none", 0, f"{measured['clean']:.5f}"])
+            for shift, values in measured["shifted"].items():
+                for severity, value in zip(corruptions.SEVERITIES, values, strict=True):
+                    writer.writerow([name, seed, shift, severity, f"{value:.5f}"])
+    return text.getvalue()
+
+
+def picture(table, records):
+    """Draws accuracy against severity, a panel a shift, a line a row."""
+    figure = plots.figure(13, 3.6)
+    panels = figure.subplots(1, len(corruptions.CORRUPTIONS), sharey=True)
+    for shift, axes in zip(corruptions.CORRUPTIONS, panels, strict=True):
+        shown = [row for row in table.rows if row.name in records]
+        for i, row in enumerate(shown):
+            of_row = records[row.name].values()
+            runs_of_row = [[m["clean"], *m["shifted"][shift]] for m in of_row]
+            style = ("-", "--", ":")[i // 10 % 3]
+            axes.plot(
+                (0, *corruptions.SEVERITIES),
+                100 * np.mean(runs_of_row, axis=0),
+                style,
+                marker=".",
+                label=row.label,
+            )
+        axes.set(title=shift, xlabel="severity")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("test accuracy, percent")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right", fontsize=8)
+    return figure
+
+
+def _conditions(budget):
+    return [
+        f"- The trained models of the tables resnet_na and vit, budget `{budget}`, on "
+        f"{IMAGES[budget]:,} class-balanced test images, clean and shifted at the five "
+        "severities of CIFAR-10-C (noise, blur, brightness, contrast; made by "
+        "tables/corruptions.py). No model has seen a shifted image.",
+        "- Accuracy in percent, mean ± standard deviation over n models; a shift's "
+        "column is the mean over its severities. `kept of clean` is the mean of shifts "
+        "in percent of the clean accuracy.",
+        "- Differences in percentage points, paired by seed, with their 95% Student "
+        "interval; verdicts by Holm's procedure at 5 % over the rows of a table.",
+        f"- Again: `python reproduce.py robustness --budget={budget}`",
+    ]
