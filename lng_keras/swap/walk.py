@@ -32,7 +32,8 @@ def attributes(layer):
     """Yields `(name, value)` of the attributes a layer's author has set."""
     skipped = _bookkeeping()
     for name, value in list(vars(layer).items()):
-        if name not in skipped:
+        # TensorFlow keeps lists of its own of what an object holds.
+        if name not in skipped and not name.startswith("_self_"):
             yield name, value
     # torch keeps attributes that are modules apart.
     for name, value in list(vars(layer).get("_modules", {}).items()):
