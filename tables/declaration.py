@@ -11,9 +11,6 @@ class Row:
     label: str  # for people
     flags: dict
 
-    # The row of another schedule: its name, its flags and the flags of the row alone
-    # decide what is run, so two tables that share a run share its folder.
-
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -40,6 +37,8 @@ class Table:
         tuned_on: the quantity of a tuning run that chooses the learning rate.
             "validation_accuracy" is that of the last epoch.
         notes: sentences printed below the table.
+        pictures: file name -> function (table, rows, records) -> matplotlib figure,
+            drawn besides those that every table has; see tables/plots.py.
     """
 
     name: str
@@ -50,6 +49,7 @@ class Table:
     measure: str = "test_accuracy"
     tuned_on: str = "validation_accuracy"
     notes: tuple = ()
+    pictures: dict = dataclasses.field(default_factory=dict)
 
     def selected(self, only):
         """Returns the rows named in `only`, or all.

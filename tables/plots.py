@@ -28,6 +28,8 @@ def draw(table, records, output):
     output = pathlib.Path(output)
     save(output / "accuracy.png", bars(table, rows, labels))
     save(output / "curves.png", curves(records, labels))
+    for name, picture in table.pictures.items():
+        save(output / name, picture(table, rows, records))
     sizes = by_group_size(table, rows)
     if sizes is not None:
         save(output / "group_size.png", sizes)

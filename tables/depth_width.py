@@ -1,0 +1,109 @@
+"""Table 3: how small can the network be: accuracy against width and depth."""
+
+import numpy as np
+
+from tables import plots, resnet_na, training_table
+from tables.declaration import Row, Schedule, Table
+
+NORMS = {
+    "relu_bn": ("BN, ReLU", {"norm": "bn", "activation": "relu"}),
+    "ln": ("LN (space and channels)", {"norm": "ln"}),
+    "lng_position": ("LN-G-Position, 8", {"norm": "lng_position", "group_size": 8}),
+}
+WIDTHS, DEPTHS = (8, 16), (8, 14, 20)
+
+_SMOKE = Schedule(
+    flags=dict(
+        **resnet_na.SETTINGS,
+        dataset="cifar10_sample",
+        train_examples=640,
+        epochs=1,
+        batch_size=64,
+    ),
+    learning_rates=(0.1, 0.03),
+    tuning_flags=dict(train_examples=320, validation_examples=320),
+    seeds=2,
+    text="640 images of the bundled sample, one epoch of batches of 64. It proves the "
+    "machinery; its numbers mean nothing.",
+)
+_CPU = Schedule(
+    flags=dict(
+        **resnet_na.SETTINGS,
+        dataset="cifar10",
+        train_examples=12_500,
+        epochs=8,
+        batch_size=128,
+    ),
+    learning_rates=(0.03, 0.1, 0.3),
+    tuning_flags=dict(epochs=2, warmup_epochs=0.25, validation_examples=5000),
+    seeds=2,
+    text="12,500 class-balanced training images (a quarter), all 10,000 test images, "
+    "otherwise as the table resnet_na. Learning rates tuned for 2 epochs.",
+)
+_FULL = Schedule(
+    flags=dict(**resnet_na.SETTINGS, dataset="cifar10", epochs=200, batch_size=128),
+    learning_rates=(0.03, 0.1, 0.3),
+    tuning_flags=dict(epochs=30, validation_examples=5000),
+    seeds=3,
+    text="all 50,000 training and 10,000 test images, 200 epochs of batches of 128, "
+    "otherwise as the table resnet_na. Learning rates tuned for 30 epochs.",
+    backend="jax",
+)
+
+
+def picture(table, rows, records):
+    """Accuracy against parameters: a line for each norm and depth, a dot a width."""
+    figure = plots.figure(7, 4.4)
+    axes = figure.subplots()
+    for color, (norm, (label, _)) in enumerate(NORMS.items()):
+        for depth, style in zip(DEPTHS, ("-", "--", ":"), strict=True):
+            names = [f"{norm}_depth{depth}_width{width}" for width in WIDTHS]
+            names = [name for name in names if name in rows]
+            if not names:
+                continue
+            parameters = [
+                next(iter(records[name].values()))["result"]["parameters"]
+                for name in names
+            ]
+            means = [100 * np.mean(list(rows[name].values())) for name in names]
+            axes.plot(
+                parameters,
+                means,
+                style,
+                color=f"C{color}",
+                marker="o",
+                label=f"{label}, depth {depth}",
+            )
+    axes.set_xscale("log")
+    axes.set(xlabel="parameters", ylabel="test accuracy, last epoch, percent")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return figure
+
+
+TABLE = Table(
+    name="depth_width",
+    title="Width and depth against accuracy, CIFAR-10",
+    rows=tuple(
+        Row(
+            f"{norm}_depth{depth}_width{width}",
+            f"{label}, depth {depth}, width {width}",
+            {**flags, "depth": depth, "width": width},
+        )
+        for depth in DEPTHS
+        for width in WIDTHS
+        for norm, (label, flags) in NORMS.items()
+    ),
+    schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
+    reference="relu_bn_depth8_width16",
+    pictures={"parameters.png": picture},
+    notes=(
+        "Width is that of the first stage; the second and third have twice and four "
+        "times as many channels. LN and LN-G-Position are without activations.",
+    ),
+)
+
+
+def run(budget, seeds, only, output):
+    """See tables/__init__.py."""
+    return training_table.run(TABLE, budget, seeds, only, output)

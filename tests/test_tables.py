@@ -1,0 +1,305 @@
+"""The machinery of the tables: statistics, runs that are not repeated, pages."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+from tables import plots, render, runs, statistics, training_table, tuning
+from tables.declaration import Row, Schedule, Table
+
+TABLE = Table(
+    name="toy",
+    title="Toy",
+    rows=(
+        Row("a", "A", {"norm": "bn"}),
+        Row("b", "B", {"norm": "lng", "group_size": 4}),
+        Row("c", "C", {"norm": "lng", "group_size": 8}),
+    ),
+    schedules={
+        "cpu": Schedule(
+            flags={"epochs": 3, "batch_size": 10},
+            learning_rates=(0.1, 0.2),
+            tuning_flags={"epochs": 2, "validation_examples": 5},
+            seeds=3,
+            text="a schedule.",
+        )
+    },
+    reference="a",
+    notes=("a note.",),
+)
+SCHEDULE = TABLE.schedules["cpu"]
+ACCURACY = {"a": 0.3, "b": 0.5, "c": 0.3001}
+
+
+@pytest.fixture
+def trainings(tmp_path, monkeypatch):
+    """Replaces train.py by a function of its flags; returns the flags it was given.
+
+    The better learning rate is 0.2 on the validation images and 0.1 on the test
+    images, so that a choice by the test set is seen.
+    """
+    done = []
+
+    def train(flags, folder, backend):
+        if flags.get("norm") == trainings.interrupt_at:
+            raise KeyboardInterrupt
+        done.append(flags)
+        name = next(r.name for r in TABLE.rows if r.flags.items() <= flags.items())
+        accuracy = ACCURACY[name] + 0.001 * flags["seed"] % 0.003
+        validation = flags["learning_rate"]
+        rows = [
+            {
+                "epoch": epoch + 1,
+                "test_accuracy": accuracy + 0.01 * (epoch == 0) - validation / 100,
+                "train_accuracy": accuracy,
+                "validation_accuracy": validation if epoch else 1 - validation,
+            }
+            for epoch in range(flags["epochs"])
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "metrics.jsonl").write_text(lines)
+        result = {
+            "test_accuracy": rows[-1]["test_accuracy"],
+            "train_accuracy": accuracy,
+            "test_loss": 1.0,
+            "epochs": flags["epochs"],
+            "parameters": 1234,
+            "images_per_second": 100.0,
+            "seconds": 2.0,
+        }
+        (folder / "result.json").write_text(json.dumps(result))
+        environment = {
+            "backend": "tensorflow",
+            "devices": ["cpu"],
+            "cores": 2,
+            "python": "3.11",
+            "versions": {"keras": "3"},
+            "git": {"commit": "abc", "changed": False},
+            "data": {"name": "toy", "source": "/somebody/s/folder", "train": 3},
+        }
+        (folder / "env.json").write_text(json.dumps(environment))
+        return None
+
+    trainings.interrupt_at = None
+    monkeypatch.setattr(runs, "_train", train)
+    monkeypatch.setattr(runs, "WORK", tmp_path / "work")
+    monkeypatch.setattr(plots, "draw", lambda *arguments: None)
+    return done
+
+
+def make(output, **arguments):
+    arguments = {"seeds": None, "only": [], **arguments}
+    return training_table.run(
+        TABLE, "cpu", output=output, say=lambda line: None, **arguments
+    )
+
+
+def test_learning_rate_is_chosen_on_validation_images_of_the_last_epoch(
+    tmp_path, trainings
+):
+    make(tmp_path, seeds=1)
+    published = [flags for flags in trainings if flags["seed"] != tuning.SEED]
+    assert [flags["learning_rate"] for flags in published] == [0.2] * 3
+    assert all("validation_examples" not in flags for flags in published)
+
+
+def test_every_row_gets_the_same_tuning(tmp_path, trainings):
+    make(tmp_path, seeds=1)
+    tried = [flags for flags in trainings if flags["seed"] == tuning.SEED]
+    for row in TABLE.rows:
+        of_row = [f for f in tried if row.flags.items() <= f.items()]
+        assert [f["learning_rate"] for f in of_row] == [0.1, 0.2]
+        assert all(f["validation_examples"] == 5 for f in of_row)
+    grid = (tmp_path / "tuning.csv").read_text().splitlines()
+    assert grid[1:3] == ["a,0.1,0.1000,False,False", "a,0.2,0.2000,True,True"]
+
+
+def test_finished_runs_are_not_repeated(tmp_path, trainings):
+    first = make(tmp_path)
+    count = len(trainings)
+    assert count == 3 * (2 + 3)
+    assert make(tmp_path) == first
+    assert len(trainings) == count
+    make(tmp_path, seeds=4)
+    assert len(trainings) == count + 3
+
+
+def test_an_interrupted_table_continues(tmp_path, trainings, request):
+    whole = make(tmp_path / "whole")
+    fixture = globals()["trainings"]
+    fixture.interrupt_at = "lng"
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "parts")
+    fixture.interrupt_at = None
+    finished = len(trainings)
+    assert make(tmp_path / "parts") == whole
+    assert len(trainings) - finished == 15 - 3  # row a: two rates and a seed were done
+
+
+def test_a_record_of_other_flags_is_not_taken(tmp_path, trainings):
+    make(tmp_path, seeds=1)
+    path = tmp_path / "runs" / "a" / "seed0.json"
+    record = json.loads(path.read_text())
+    record["flags"]["epochs"] = 7
+    path.write_text(json.dumps(record))
+    count = len(trainings)
+    make(tmp_path, seeds=1)
+    assert trainings[count:] == [{**record["flags"], "epochs": 3}]
+
+
+def test_no_path_of_the_machine_is_published(tmp_path, trainings):
+    make(tmp_path, seeds=1)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.suffix in (".json", ".md", ".csv"):
+            if "work" not in path.relative_to(tmp_path).parts:
+                assert "/somebody" not in path.read_text()
+                assert str(tmp_path) not in path.read_text()
+
+
+def test_page_tells_mean_spread_n_and_reference(tmp_path, trainings):
+    page = make(tmp_path)
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    assert lines[2].startswith("| A | 29.90 ± 0.10 | 30.10 ± 0.10 | 30.90 ± 0.10 | 3 |")
+    assert lines[2].endswith("| — | reference |")
+    assert "| 0.2 | 1,234 | 100 | +20.00 [+20.00, +20.00] | above |" in lines[3]
+    assert "a schedule." in page
+    assert "- a note." in page
+    assert "python train.py --epochs=3 --batch_size=10 --norm=bn" in page
+
+
+def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
+    make(tmp_path, seeds=1)
+    monkeypatch.undo()
+    records = training_table.read_all(TABLE, SCHEDULE, tmp_path)
+    plots.draw(TABLE, records, tmp_path)
+    names = {p.name for p in tmp_path.glob("*.png")}
+    assert names == {"accuracy.png", "curves.png", "group_size.png"}
+    sizes = plots.by_group_size(TABLE, render.values(TABLE, records))
+    (axes,) = sizes.axes
+    drawn = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(drawn, [[4, 49.8], [8, 29.81]])
+
+
+def test_diverged_rates_are_results_and_other_failures_are_not(
+    tmp_path, trainings, monkeypatch
+):
+    finished = runs._train
+
+    def train(flags, folder, backend):
+        reason = finished(flags, folder, backend)
+        return "the loss is nan" if flags["learning_rate"] == 0.2 else reason
+
+    monkeypatch.setattr(runs, "_train", train)
+    make(tmp_path, seeds=1)
+    assert "a,0.2,diverged,False,False" in (tmp_path / "tuning.csv").read_text()
+    record = json.loads((tmp_path / "runs" / "a" / "seed0.json").read_text())
+    assert record["flags"]["learning_rate"] == 0.1
+
+    def fail(flags, folder, backend):
+        raise runs.RunFailed("no such flag")
+
+    monkeypatch.setattr(runs, "_train", fail)
+    with pytest.raises(runs.RunFailed):
+        make(tmp_path, seeds=2)
+    assert not (tmp_path / "runs" / "a" / "seed1.json").exists()
+
+
+def test_model_that_is_gone_is_trained_again(tmp_path, trainings):
+    make(tmp_path, seeds=1)
+    flags = training_table.flags_of(TABLE.rows[0], SCHEDULE, 0.2, 0)
+    path = tmp_path / "runs" / "a" / "seed0.json"
+    count = len(trainings)
+    runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
+    assert trainings[count:] == [flags]
+
+
+def test_unknown_rows_and_budgets_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no row 'd'. Its rows: a, b, c"):
+        make(tmp_path, only=["d"])
+    with pytest.raises(ValueError, match="no budget 'huge'. Its budgets: cpu"):
+        training_table.run(TABLE, "huge", None, [], tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script stands for Python")
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ("exit 0", None),
+        ("echo 'error: the loss is nan at step 3; the last good checkpoint is in x' >&2"
+         "; exit 2", "the loss is nan at step 3"),
+    ],
+)  # fmt: skip
+def test_exit_of_train_py_is_understood(tmp_path, monkeypatch, script, outcome):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(runs.sys, "executable", str(program))
+    assert runs._train({"seed": 1}, tmp_path, None) == outcome
+
+
+def test_failed_and_interrupted_train_py_are_raised(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    monkeypatch.setattr(runs.sys, "executable", str(program))
+    program.write_text("#!/bin/sh\necho 'error: no data' >&2; exit 2\n")
+    program.chmod(0o755)
+    with pytest.raises(runs.RunFailed, match="no data.*exit status 2"):
+        runs._train({}, tmp_path, None)
+    program.write_text("#!/bin/sh\nexit 143\n")
+    with pytest.raises(KeyboardInterrupt):
+        runs._train({}, tmp_path, None)
+
+
+def test_key_tells_flags_apart_and_ignores_their_order():
+    assert runs.key({"a": 1, "b": 2}) == runs.key({"b": 2, "a": 1})
+    assert runs.key({"a": 1}) != runs.key({"a": 2})
+
+
+def test_summary_is_the_sample_standard_deviation():
+    summary = statistics.summarize([1.0, 2.0, 4.0])
+    assert summary.mean == pytest.approx(7 / 3)
+    assert summary.std == pytest.approx(math.sqrt(7 / 3))
+    assert math.isnan(statistics.summarize([1.0]).std)
+
+
+def test_difference_has_the_students_interval_of_paired_runs():
+    reference = {0: 0.30, 1: 0.40, 2: 0.50}
+    values = {0: 0.31, 1: 0.42, 2: 0.53, 7: 0.9}  # seed 7 has no partner
+    found = statistics.compare(values, reference)
+    # Differences 0.01, 0.02, 0.03; t(0.975, 2) = 4.3027 from a printed table.
+    reach = 4.3027 * 0.01 / math.sqrt(3)
+    assert found.n == 3
+    assert found.mean == pytest.approx(0.02)
+    assert found.low == pytest.approx(0.02 - reach, rel=1e-4)
+    assert found.high == pytest.approx(0.02 + reach, rel=1e-4)
+    assert found.p == pytest.approx(0.0742, abs=1e-4)  # t = 3.4641, 2 degrees
+    assert statistics.compare({0: 1.0}, {1: 1.0}) is None
+    assert math.isnan(statistics.compare({0: 1.0}, {0: 0.5}).low)
+
+
+def test_holm_is_stricter_than_each_test_alone():
+    p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}
+    # 0.01 <= 0.05 / 3, but 0.03 > 0.05 / 2, and then 0.04 is not asked any more.
+    assert statistics.holm(p_values) == {"a": True, "b": False, "c": False, "d": False}
+
+
+def test_no_winner_is_named_inside_the_noise():
+    rng = np.random.default_rng(0)
+    noise = {n: dict(enumerate(rng.normal(0.5, 0.01, 3))) for n in "abcde"}
+    assert len(statistics.leaders(noise)) == 5
+    assert {v for _, v in statistics.verdicts(noise, "a").values()} == {
+        "reference",
+        "undecided",
+    }
+    single = {"a": {0: 0.1}, "b": {0: 0.9}}
+    assert statistics.verdicts(single, "a")["b"][1] == "undecided"
+    clear = {**noise, "f": {s: v + 0.2 for s, v in noise["a"].items()}}
+    assert statistics.verdicts(clear, "a")["f"][1] == "above"
+    assert statistics.verdicts(clear, "f")["a"][1] == "below"
+
+
+def test_percent_shows_no_spread_for_one_run():
+    assert render.percent(statistics.summarize([0.5])) == "50.00"
+    assert render.percent(statistics.summarize([0.5, 0.52])) == "51.00 ± 1.41"
