@@ -10,7 +10,9 @@ from lng_keras.kernels import reference
 
 def normalize(x, gamma, beta, spec):
     """As `reference.normalize`."""
-    weights = [w for w in (gamma, beta) if w is not None]
+    # Read here: a variable inside a custom gradient is an error in TensorFlow.
+    x = tf.identity(x)
+    weights = [tf.identity(w) for w in (gamma, beta) if w is not None]
 
     def unpack(weights):
         weights = list(weights)
