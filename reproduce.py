@@ -53,11 +53,10 @@ def main(argv):
     table, budget = names[0], FLAGS.budget
     if FLAGS.data_dir:
         os.environ["LNG_KERAS_DATA_DIR"] = str(pathlib.Path(FLAGS.data_dir).resolve())
-    root = "runs/smoke" if budget == "smoke" else "results"
-    output = pathlib.Path(FLAGS.output or f"{root}/{table}/{budget}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         module = importlib.import_module(TABLES[table])
+        output = pathlib.Path(FLAGS.output or _default_output(module, table, budget))
         print(module.run(budget, FLAGS.seeds, FLAGS.only, output))
     except KeyboardInterrupt:
         _fail("interrupted; the same command continues", status=130)
@@ -66,6 +65,13 @@ def main(argv):
             raise
         _fail(error, status=1)
     print(f"In {output}.")
+
+
+def _default_output(module, table, budget):
+    """Returns the module's own folder for this budget, if it names one, or results."""
+    own = getattr(module, "OUTPUT", {}).get(budget)
+    root = "runs/smoke" if budget == "smoke" else "results"
+    return own or f"{root}/{table}/{budget}"
 
 
 def _parse(argv):

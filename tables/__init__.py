@@ -19,4 +19,5 @@ TABLES = {
     "robustness": "tables.robustness",
     "swap": "tables.swap",
     "theory": "tables.theory",
+    "presets": "tables.presets",  # no table: publishes the trained headline rows
 }

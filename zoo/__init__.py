@@ -7,6 +7,9 @@ import functools
 import inspect
 
 from zoo import ln_net, norms, resnet_na, vit
+from zoo.preset_store import load as load
+from zoo.preset_store import preset_path as preset_path
+from zoo.preset_store import presets as presets
 
 # name -> builder. A builder takes `norm(name=...) -> layer` first, `num_classes`,
 # `input_shape` and its own arguments, and returns a functional keras.Model.

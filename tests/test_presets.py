@@ -1,0 +1,123 @@
+"""Presets: published from runs, loaded only as published, named when unknown."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from tables import presets as publishing
+from tables import resnet_na, runs, training_table
+from zoo import preset_store
+
+# Keras' conversion to numpy under NumPy 2, not ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
+NAME = "resnet8_na_lng_position_cifar10"
+SCHEDULE = resnet_na.TABLE.schedules["cpu"]
+ROW = next(row for row in resnet_na.TABLE.rows if row.name == "lng_position_8")
+
+
+def record(seed, accuracy):
+    environment = {
+        "backend": "tensorflow",
+        "processor": "P",
+        "cores": 2,
+        "python": "3.11",
+        "versions": {"keras": "3"},
+        "data": {"name": "cifar10", "sha256": "d" * 64},
+    }
+    result = {"test_accuracy": accuracy, "train_accuracy": 0.7, "test_loss": 1.25}
+    flags = training_table.flags_of(ROW, SCHEDULE, 0.1, seed)
+    return {
+        "flags": flags,
+        "command": runs.command(flags),
+        "result": {**result, "parameters": 123},
+        "environment": environment,
+    }
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A preset made from the better of two runs; the folder and the run's model."""
+    monkeypatch.setattr(runs, "WORK", tmp_path / "work")
+    records = {0: record(0, 0.5), 1: record(1, 0.52)}
+    models = {}
+    for seed, of_seed in records.items():
+        name = training_table.run_name(resnet_na.TABLE, ROW, seed)
+        folder = runs.work_folder(name, of_seed["flags"])
+        folder.mkdir(parents=True)
+        keras.utils.set_random_seed(seed)
+        models[seed] = zoo.build("ln_net", "ln", input_shape=(2, 2, 1), width=4)
+        models[seed].save(folder / "model.keras")
+    folder = tmp_path / "presets"
+    publishing.publish(NAME, resnet_na.TABLE, ROW, records, SCHEDULE, folder)
+    return folder, models, records
+
+
+def test_preset_is_the_best_run_and_gives_its_outputs(published):
+    folder, models, _ = published
+    x = np.random.default_rng(0).normal(size=(3, 2, 2, 1)).astype("float32")
+    loaded = preset_store.load(NAME, folder)
+    ours = keras.ops.convert_to_numpy(loaded(x))
+    np.testing.assert_array_equal(ours, keras.ops.convert_to_numpy(models[1](x)))
+
+
+def test_card_tells_numbers_data_command_limits_and_licence(published):
+    folder, _, records = published
+    card = preset_store.presets(folder)[NAME]
+    assert card["test_accuracy"] == 0.52
+    assert card["runs"] == 2
+    assert card["sha256"] == preset_store.checksum(folder / f"{NAME}.keras")
+    page = (folder / f"{NAME}.md").read_text()
+    for part in (
+        "52.00 % (seed 1)",
+        "51.00 ± 1.41 (n = 2)",
+        records[1]["command"],
+        card["sha256"],
+        "**Limits.**",
+        "**Licence.**",
+        "d" * 64,
+        SCHEDULE.text,
+    ):
+        assert part in page
+
+
+def test_damaged_preset_is_refused(published):
+    folder, _, _ = published
+    path = folder / f"{NAME}.keras"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match=f"'{NAME}' is damaged.*published was"):
+        preset_store.load(NAME, folder)
+    path.unlink()
+    with pytest.raises(ValueError, match="no file"):
+        preset_store.preset_path(NAME, folder)
+
+
+def test_unknown_preset_lists_the_known(published):
+    folder, _, _ = published
+    with pytest.raises(ValueError, match=f"'resnet'. Known: {NAME}"):
+        preset_store.load("resnet", folder)
+
+
+def test_published_again_without_its_run_is_unchanged(published):
+    folder, _, records = published
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in runs.WORK.glob("*/model.keras"):
+        path.unlink()
+    publishing.publish(NAME, resnet_na.TABLE, ROW, records, SCHEDULE, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    better = {**records, 2: record(2, 0.6)}
+    with pytest.raises(runs.RunFailed, match="is gone"):
+        publishing.publish(NAME, resnet_na.TABLE, ROW, better, SCHEDULE, folder)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.presets()))
+def test_presets_of_the_repository_load_and_have_their_card(name):
+    model = zoo.load(name)
+    card = zoo.presets()[name]
+    assert model.count_params() == card["parameters"]
+    assert model.output_shape == (None, len(card["classes"]))
+    page = preset_store.FOLDER / f"{name}.md"
+    assert card["sha256"] in page.read_text()
+    assert json.loads((preset_store.FOLDER / f"{name}.json").read_text()) == card
