@@ -149,13 +149,13 @@ def _environment(folder):
     stored = _json(folder / "env.json")
     names = ("backend", "devices", "cores", "python", "versions", "git")
     environment = {name: stored[name] for name in names}
-    environment["processor"] = _processor()
+    environment["processor"] = processor()
     data = stored["data"]
     environment["data"] = {name: data[name] for name in data if name != "source"}
     return environment
 
 
-def _processor():
+def processor():
     """Returns the processor's name where the system tells it."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

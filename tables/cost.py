@@ -1,0 +1,161 @@
+"""Table 5: what each row of tables 1 and 2 costs: step, inference, memory."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from tables import resnet_na as resnet_na_table
+from tables import runs, statistics, training_table
+from tables import vit as vit_table
+
+SOURCES = (resnet_na_table.TABLE, vit_table.TABLE)
+ROUNDS = {"smoke": 2, "cpu": 3, "full": 3}
+REPEATS = {"smoke": 2, "cpu": 20, "full": 100}
+QUANTITIES = ("step_ms", "predict_ms", "latency_ms", "memory_mb")
+
+
+def run(budget, seeds, only, output):
+    """See tables/__init__.py. `seeds` is the number of rounds; each measures all rows.
+
+    The rows of a round follow one another, so that what slows the machine for a while
+    hits all of them and not the rounds of one.
+    """
+    output = pathlib.Path(output)
+    known = [row.name for table in SOURCES for row in table.rows]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise ValueError(
+            f"Table cost has no row {unknown[0]!r}. Its rows: {', '.join(known)}."
+        )
+    for number in range(ROUNDS[budget] if seeds is None else seeds):
+        for table in SOURCES:
+            schedule = training_table.schedule_of(table, budget)
+            for row in table.rows:
+                if not only or row.name in only:
+                    ensure(table, row, schedule, number, budget, output)
+    text = page(budget, output)
+    runs.write(output / "table.md", text)
+    return text
+
+
+def record_path(table, row, number, output):
+    return output / "runs" / table.name / row.name / f"round{number}.json"
+
+
+def request(row, schedule, budget):
+    """Returns what a measurement depends on; the learning rate costs nothing."""
+    return {**schedule.flags, **row.flags, "repeats": REPEATS[budget]}
+
+
+def ensure(table, row, schedule, number, budget, output):
+    """Measures one row once, unless that is done."""
+    path = record_path(table, row, number, output)
+    flags = request(row, schedule, budget)
+    if runs.read(path, flags) is not None:
+        return
+    argument = json.dumps({"flags": flags, "repeats": REPEATS[budget]})
+    environment = dict(os.environ)
+    if schedule.backend is not None:
+        environment["KERAS_BACKEND"] = schedule.backend
+    print(f"cost: {table.name}, {row.name}, round {number}", flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tables.measure_cost", argument],
+        cwd=runs.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise runs.RunFailed(f"{row.name}: {last} (exit status {done.returncode})")
+    measured = json.loads(done.stdout.strip().splitlines()[-1])
+    record = {"flags": flags, "measured": measured, "processor": runs.processor()}
+    runs.write(path, json.dumps({**record, "cores": os.cpu_count()}, indent=1) + "\n")
+
+
+def read_all(table, schedule, budget, output):
+    """Returns dict row name -> dict round -> record."""
+    found = {}
+    for row in table.rows:
+        folder = record_path(table, row, 0, output).parent
+        for path in sorted(folder.glob("round*.json")):
+            record = runs.read(path, request(row, schedule, budget))
+            if record is not None:
+                number = int(path.stem.removeprefix("round"))
+                found.setdefault(row.name, {})[number] = record
+    return found
+
+
+def page(budget, output):
+    """Returns the table as Markdown and writes table.csv beside it."""
+    parts, lines = [], []
+    conditions = set()
+    for table in SOURCES:
+        schedule = training_table.schedule_of(table, budget)
+        records = read_all(table, schedule, budget, output)
+        if records:
+            parts += [f"## {table.title}", "", *_table(table, records), ""]
+        for name, of_row in records.items():
+            for number, record in of_row.items():
+                measured = record["measured"]
+                values = [f"{measured[quantity]:.3f}" for quantity in QUANTITIES]
+                lines.append([table.name, name, number, *values])
+                conditions.add(
+                    f"{record['processor']}, {record['cores']} cores; "
+                    f"{measured['backend']}, Keras {measured['keras']}, compiled; "
+                    f"batch {measured['batch_size']}"
+                )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([["table", "row", "round", *QUANTITIES], *lines])
+    runs.write(output / "table.csv", text.getvalue())
+    head = [
+        "# What each normalization costs",
+        "",
+        "- Median of a process' steps, mean ± standard deviation of n processes, in "
+        "milliseconds: a training step (forward, backward, update), the same batch "
+        "forward, one image forward. Memory: growth of the process' peak over "
+        "training and inference, in MB; it holds the compiler as well.",
+        "- Differences of the training step, paired by round, with their 95% Student "
+        "interval; verdicts by Holm's procedure at 5 % over the rows of a table "
+        "(above: slower).",
+        f"- Hardware: {'; '.join(sorted(conditions)) or 'nothing is measured'}.",
+        f"- Again: `python reproduce.py cost --budget={budget}`, on a machine that "
+        "does nothing else.",
+        "",
+    ]
+    return "\n".join([*head, *parts])
+
+
+def _table(table, records):
+    labels = {row.name: row.label for row in table.rows}
+    steps = {
+        name: {number: r["measured"]["step_ms"] for number, r in of_row.items()}
+        for name, of_row in records.items()
+    }
+    said = statistics.verdicts(steps, table.reference)
+    head = ["row", "n", "parameters", "step", "batch forward", "one image", "memory"]
+    head += [f"step against {labels[table.reference]}", "verdict"]
+    lines = [head, ["---"] * len(head)]
+    for name, of_row in records.items():
+        measured = [record["measured"] for record in of_row.values()]
+        cells = [labels[name], str(len(measured)), f"{measured[0]['parameters']:,}"]
+        for quantity in QUANTITIES:
+            values = statistics.summarize([m[quantity] for m in measured])
+            spread = "" if values.n < 2 else f" ± {values.std:.2f}"
+            cells.append(f"{values.mean:.2f}{spread}")
+        difference, verdict = said[name]
+        lines.append([*cells, _milliseconds(difference), verdict])
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _milliseconds(difference):
+    if difference is None:
+        return "—"
+    if difference.n < 2:
+        return f"{difference.mean:+.1f}"
+    return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
