@@ -10,6 +10,7 @@ class Row:
     name: str  # a key, used for folders and --only
     label: str  # for people
     flags: dict
+    init: str | None = None  # the row whose model of the same seed it begins with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Table:
     tuned_on: str = "validation_accuracy"
     notes: tuple = ()
     pictures: dict = dataclasses.field(default_factory=dict)
+
+    def row(self, name):
+        """Returns the row of a name."""
+        return next(row for row in self.rows if row.name == name)
 
     def selected(self, only):
         """Returns the rows named in `only`, or all.

@@ -38,6 +38,11 @@ def work_folder(name, flags):
     return WORK / f"{name}-{key(flags)}"
 
 
+def relative(model):
+    """Returns the path of a run's model from the root of the repository, as a flag."""
+    return f"runs/reproduce/{model.parent.name}/{model.name}"
+
+
 def read(path, flags):
     """Returns the record at `path` if it is that of a run with these flags, or None."""
     try:

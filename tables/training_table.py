@@ -53,9 +53,10 @@ def schedule_of(table, budget):
     return table.schedules[budget]
 
 
-def flags_of(row, schedule, rate, seed):
-    """Returns the flags of a published run."""
-    return {**schedule.flags, **row.flags, "learning_rate": rate, "seed": seed}
+def flags_of(row, schedule, rate, seed, init=None):
+    """Returns the flags of a published run; `init` is the record it begins from."""
+    flags = {**schedule.flags, **row.flags, "learning_rate": rate, "seed": seed}
+    return flags if init is None else {**flags, "init": init}
 
 
 def record_path(row, seed, output):
@@ -72,10 +73,22 @@ def ensure(table, row, schedule, seed, output, say=print):
     if found is not None:
         return found
     rate = tuning.choose(table, row, schedule, output, say)
+    init = None
+    if row.init is not None:
+        source = table.row(row.init)
+        record = ensure(table, source, schedule, seed, output, say)
+        model = runs.ensure_model(
+            record_path(source, seed, output),
+            run_name(table, source, seed),
+            record["flags"],
+            schedule.backend,
+            say,
+        )
+        init = runs.relative(model)
     return runs.ensure(
         record_path(row, seed, output),
         run_name(table, row, seed),
-        flags_of(row, schedule, rate, seed),
+        flags_of(row, schedule, rate, seed, init),
         schedule.backend,
         say,
     )
@@ -87,9 +100,17 @@ def read(table, row, schedule, seed, output):
     Its learning rate is not asked for: it is in the record, and the tuning that
     chose it need not be at hand.
     """
+    init = None
+    if row.init is not None:
+        source = table.row(row.init)
+        record = read(table, source, schedule, seed, output)
+        if record is None:
+            return None
+        folder = runs.work_folder(run_name(table, source, seed), record["flags"])
+        init = runs.relative(folder / "model.keras")
     path = record_path(row, seed, output)
     for rate in schedule.learning_rates:
-        record = runs.read(path, flags_of(row, schedule, rate, seed))
+        record = runs.read(path, flags_of(row, schedule, rate, seed, init))
         if record is not None:
             return record
     return None

@@ -5,6 +5,7 @@ The score is taken on images split off the training set. The test set plays no p
 
 import csv
 import io
+import json
 
 from tables import runs
 
@@ -31,16 +32,40 @@ def choose(table, row, schedule, output, say=print):
 
 def run(table, row, schedule, rate, output, say):
     """Returns the record of one tuning run."""
-    flags = {
-        **schedule.flags,
-        **row.flags,
-        **schedule.tuning_flags,
-        "learning_rate": rate,
-        "seed": SEED,
-    }
-    path = output / "tuning" / row.name / f"learning_rate_{rate}.json"
+    init = None
+    if row.init is not None:
+        init = runs.relative(_source_model(table, row, schedule, output, say))
     name = f"{table.name}-{row.name}-tuning{rate}"
-    return runs.ensure(path, name, flags, schedule.backend, say)
+    flags = flags_of(row, schedule, rate, init)
+    return runs.ensure(_path(row, rate, output), name, flags, schedule.backend, say)
+
+
+def flags_of(row, schedule, rate, init=None):
+    """Returns the flags of a tuning run; `init` is the model it begins from."""
+    flags = {**schedule.flags, **row.flags, **schedule.tuning_flags}
+    flags |= {"learning_rate": rate, "seed": SEED}
+    return flags if init is None else {**flags, "init": init}
+
+
+def _path(row, rate, output):
+    return output / "tuning" / row.name / f"learning_rate_{rate}.json"
+
+
+def _source_model(table, row, schedule, output, say):
+    """Returns the best tuning run's model of the row that `row` begins from.
+
+    Not a published model of that row: it has trained on all images, among them those
+    that judge the learning rate here.
+    """
+    source = table.row(row.init)
+    rate = choose(table, source, schedule, output, say)
+    return runs.ensure_model(
+        _path(source, rate, output),
+        f"{table.name}-{source.name}-tuning{rate}",
+        flags_of(source, schedule, rate),
+        schedule.backend,
+        say,
+    )
 
 
 def score(table, record):
@@ -65,9 +90,7 @@ def grid(table, rows, schedule, output):
     for row in rows:
         scores = {}
         for rate in rates:
-            path = output / "tuning" / row.name / f"learning_rate_{rate}.json"
-            flags = {**schedule.flags, **row.flags, **schedule.tuning_flags}
-            record = runs.read(path, {**flags, "learning_rate": rate, "seed": SEED})
+            record = _read(row, schedule, rate, output)
             if record is not None:
                 scores[rate] = score(table, record)
         complete = len(scores) == len(rates)
@@ -78,3 +101,13 @@ def grid(table, rows, schedule, output):
             text_value = "diverged" if value < 0 else f"{value:.4f}"
             writer.writerow([row.name, rate, text_value, chosen, at_edge])
     return text.getvalue()
+
+
+def _read(row, schedule, rate, output):
+    """Returns a finished tuning run's record, or None."""
+    path = _path(row, rate, output)
+    flags = flags_of(row, schedule, rate)
+    if row.init is not None and path.exists():
+        # What it began from is in the record alone.
+        flags["init"] = json.loads(path.read_text())["flags"].get("init")
+    return runs.read(path, flags)

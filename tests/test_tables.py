@@ -1,5 +1,6 @@
 """The machinery of the tables: statistics, runs that are not repeated, pages."""
 
+import dataclasses
 import json
 import math
 import os
@@ -47,8 +48,10 @@ def trainings(tmp_path, monkeypatch):
         if flags.get("norm") == trainings.interrupt_at:
             raise KeyboardInterrupt
         done.append(flags)
-        name = next(r.name for r in TABLE.rows if r.flags.items() <= flags.items())
-        accuracy = ACCURACY[name] + 0.001 * flags["seed"] % 0.003
+        names = [r.name for r in TABLE.rows if r.flags.items() <= flags.items()]
+        (folder / "flags.json").write_text(json.dumps(flags))
+        (folder / "model.keras").write_text("weights")
+        accuracy = ACCURACY[(names or ["a"])[0]] + 0.001 * flags["seed"] % 0.003
         validation = flags["learning_rate"]
         rows = [
             {
@@ -213,7 +216,31 @@ def test_model_that_is_gone_is_trained_again(tmp_path, trainings):
     path = tmp_path / "runs" / "a" / "seed0.json"
     count = len(trainings)
     runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
+    assert len(trainings) == count
+    (runs.work_folder("toy-a-seed0", flags) / "model.keras").unlink()
+    runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
     assert trainings[count:] == [flags]
+
+
+def test_a_row_that_begins_with_another_gets_its_model(tmp_path, trainings):
+    table = dataclasses.replace(
+        TABLE, rows=(*TABLE.rows, Row("d", "D", {"norm": "lng", "group_size": 2}, "a"))
+    )
+    arguments = dict(output=tmp_path, say=lambda line: None)
+    first = training_table.run(table, "cpu", 2, ["d"], **arguments)
+    count = len(trainings)
+    of_d = [flags for flags in trainings if flags.get("group_size") == 2]
+    for flags in of_d:
+        folder = runs.WORK / flags["init"].split("/")[-2]
+        seed = json.loads((folder / "flags.json").read_text())["seed"]
+        assert seed == flags["seed"]  # of the same seed; in tuning a tuning run
+        assert "norm" in flags
+    assert len(of_d) == 2 + 2
+    source = [f for f in trainings if f["norm"] == "bn" and f["seed"] == tuning.SEED]
+    assert all(flags["validation_examples"] == 5 for flags in source)
+    assert training_table.run(table, "cpu", 2, ["d"], **arguments) == first
+    assert len(trainings) == count
+    assert "d,0.2,0.2000,True,True" in (tmp_path / "tuning.csv").read_text()
 
 
 def test_unknown_rows_and_budgets_are_refused(tmp_path):
