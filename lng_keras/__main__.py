@@ -1,0 +1,194 @@
+"""python -m lng_keras cost | poc: what LN-G costs in a model, and whether to adopt it.
+
+python -m lng_keras cost model.keras --group_size=4,8,16
+python -m lng_keras poc --model=model.keras --data=images/ --output=report/
+"""
+
+import argparse
+import os
+import sys
+
+
+def sizes(text):
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ints such as 4,8")
+    return values
+
+
+def positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an int >= 1")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"error: {message}\n")
+
+
+def _common(parser):
+    parser.add_argument(
+        "--group_size",
+        type=sizes,
+        default=(4, 8, 16),
+        help="channels of a group, the candidates (default: 4,8,16)",
+    )
+    parser.add_argument(
+        "--batch_sizes",
+        type=sizes,
+        default=(1, 32),
+        help="batch sizes of the latency (default: 1,32)",
+    )
+    parser.add_argument(
+        "--where",
+        help="swap only normalizations whose path or name matches, such as 'stage2*'",
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this first: it registers the model's custom layers",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help='also after quantize("int8")'
+    )
+    parser.add_argument("--output", help="folder for the files")
+
+
+def parser():
+    top = _Parser(prog="python -m lng_keras", description=__doc__.splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True)
+    cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
+    cost.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    cost.add_argument(
+        "--layers",
+        choices=("norms", "all", "none"),
+        default="norms",
+        help="which layers to measure by themselves (default: norms)",
+    )
+    cost.add_argument(
+        "--compiled",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="time compiled calls too; auto: yes, but for torch.compile",
+    )
+    _common(cost)
+    poc = commands.add_parser(
+        "poc", help="compatibility, cost and accuracy in a report"
+    )
+    poc.add_argument(
+        "--model", required=True, help=".keras file, zoo:NAME or module:function"
+    )
+    poc.add_argument(
+        "--data",
+        required=True,
+        help="folder with a folder of images a class, .npz with x and y, or a name of "
+        "tensorflow-datasets",
+    )
+    poc.add_argument("--data_dir", help="folder of tensorflow-datasets")
+    poc.add_argument("--epochs", type=positive, default=3, help="default: 3")
+    poc.add_argument("--seeds", type=positive, default=2, help="default: 2")
+    poc.add_argument("--batch_size", type=positive, default=32, help="default: 32")
+    poc.add_argument("--learning_rate", type=float, default=1e-3, help="default: 0.001")
+    poc.add_argument(
+        "--examples",
+        type=positive,
+        default=5000,
+        help="use at most so many, validation included (default: 5000)",
+    )
+    _common(poc)
+    poc.set_defaults(output="report")
+    return top
+
+
+def run_cost(arguments):
+    import lng_keras.cost
+    from lng_keras.errors import UsageError
+    from lng_keras.report import _writable, experiment, inputs
+
+    model = inputs.load_model(arguments.model, arguments.imports)
+    try:
+        table = lng_keras.cost.compare(
+            model,
+            group_sizes=arguments.group_size,
+            batch_sizes=arguments.batch_sizes,
+            compiled={"auto": None, "yes": True, "no": False}[arguments.compiled],
+            per_layer=None if arguments.layers == "none" else arguments.layers,
+            int8=arguments.int8,
+            where=arguments.where,
+            progress=_say,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(error) from error
+    print(table)
+    if arguments.output:
+        folder = _writable(arguments.output)
+        experiment.write(os.path.join(folder, "cost.csv"), table.to_csv())
+        experiment.write(os.path.join(folder, "cost.json"), table.to_json())
+        svg = _svg(table.picture())
+        experiment.write(os.path.join(folder, "cost.svg"), svg)
+
+
+def _svg(figure):
+    import io
+
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    return out.getvalue()
+
+
+def run_poc(arguments):
+    from lng_keras import report
+
+    result = report.poc(
+        arguments.model,
+        arguments.data,
+        group_sizes=arguments.group_size,
+        epochs=arguments.epochs,
+        seeds=arguments.seeds,
+        output=arguments.output,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        batch_sizes=arguments.batch_sizes,
+        int8=arguments.int8,
+        examples=arguments.examples,
+        data_dir=arguments.data_dir,
+        imports=arguments.imports,
+        progress=_say,
+        where=arguments.where,
+    )
+    print(result.headline)
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv=None):
+    arguments = parser().parse_args(argv)
+    sys.path.insert(0, os.getcwd())  # for module:function and --import
+    from lng_keras.errors import UsageError
+
+    try:
+        {"cost": run_cost, "poc": run_poc}[arguments.command](arguments)
+    except (UsageError, ImportError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

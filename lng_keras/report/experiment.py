@@ -1,0 +1,208 @@
+"""Trains a model as it is and with each candidate, and keeps what is finished."""
+
+import gc
+import hashlib
+import json
+import os
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+from lng_keras.cost import quantized
+from lng_keras.swap import swap_normalization
+from lng_keras.swap.api import copy_model
+
+AS_IS = "as it is"
+
+
+def write(path, text):
+    """Writes a file whole or not at all."""
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def fingerprint(model):
+    """Short digest of a model's configuration and weights."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
+        digest.update(f"{weight.name}{value.shape}{value.dtype}".encode())
+        digest.update(value.tobytes())
+    digest.update("".join(type(x).__name__ for x in model._flatten_layers()).encode())
+    return digest.hexdigest()[:16]
+
+
+def key_of(**settings):
+    """A name for a finished piece of work: changes when any setting does."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cached(folder, name, settings, work):
+    """Returns the result of `work()` as plain data, from `folder` if it is there."""
+    path = os.path.join(folder, f"{name}-{key_of(**settings)}.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file), True
+    except (OSError, ValueError):
+        pass
+    result = work()
+    os.makedirs(folder, exist_ok=True)
+    write(path, json.dumps(result))
+    return result, False
+
+
+def input_scale(model):
+    """1/255 for images of bytes, unless the model scales them itself."""
+    scalers = (keras.layers.Rescaling, keras.layers.Normalization)
+    found = any(isinstance(layer, scalers) for layer in model._flatten_layers())
+    return 1.0 if found else 1 / 255
+
+
+def scaled(x, scale):
+    """Bytes as float32 times `scale`; other inputs as they are."""
+    return x.astype("float32") * scale if x.dtype == np.uint8 else x
+
+
+def compiled(model, learning_rate, metric="accuracy"):
+    """Compiles a classifier for integer labels, logits or probabilities."""
+    last = model.layers[-1]
+    config = last.get_config().get("activation")
+    config = config.get("config") if isinstance(config, dict) else config
+    if model.output_shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=config != "sigmoid")
+        metrics = [keras.metrics.BinaryAccuracy(name=metric)]
+        metrics[0].threshold = 0.5 if config == "sigmoid" else 0.0
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=config != "softmax"
+        )
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name=metric)]
+    model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=metrics)
+    return model
+
+
+def candidate(model, size, **swap_arguments):
+    """A copy of `model`, as it is for `size=None`, else with groups of `size`."""
+    if size is None:
+        return copy_model(model)
+    return swap_normalization(model, group_size=size, **swap_arguments)[0]
+
+
+def train(model, data, epochs, batch_size, learning_rate, seed, say, int8=False):
+    """Trains one model; returns its history and which examples it got right."""
+    keras.utils.set_random_seed(seed)
+    scale = input_scale(model)
+    x, x_val = scaled(data.x, scale), scaled(data.x_val, scale)
+    start = time.perf_counter()
+    history = compiled(model, learning_rate).fit(
+        x,
+        data.y,
+        batch_size=batch_size,
+        epochs=epochs,
+        validation_data=(x_val, data.y_val),
+        verbose=0,
+        callbacks=[_Progress(say, epochs)],
+    )
+    result = {
+        "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
+        "seconds": time.perf_counter() - start,
+        "right": correct(model, x_val, data.y_val, batch_size),
+    }
+    result["accuracy"] = float(np.mean(result["right"]))
+    if int8:
+        small = quantized(model)
+        result["int8_accuracy"] = float(
+            np.mean(correct(small, x_val, data.y_val, batch_size))
+        )
+    return result
+
+
+def correct(model, x, y, batch_size):
+    """For each example 1 where the model is right and 0 where not."""
+    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    if outputs.shape[-1] == 1:
+        activation = getattr(model.layers[-1], "activation", None)
+        threshold = 0.5 if activation is keras.activations.sigmoid else 0.0
+        predicted = outputs[:, 0] > threshold
+    else:
+        predicted = outputs.argmax(-1)
+    return (predicted == y).astype(int).tolist()
+
+
+class _Progress(keras.callbacks.Callback):
+    """One line an epoch, and one every ten seconds within."""
+
+    def __init__(self, say, epochs):
+        super().__init__()
+        self.say, self.epochs, self.epoch = say, epochs, 0
+        self.last = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self.last > 10:
+            self.last = time.monotonic()
+            self.say(f"epoch {self.epoch}/{self.epochs}, step {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.last = time.monotonic()
+        self.say(
+            f"epoch {self.epoch}/{self.epochs}: loss {logs['loss']:.3f}, "
+            f"validation accuracy {logs['val_accuracy']:.3f}"
+        )
+
+
+def run_all(model, data, sizes, seeds, settings, folder, say, int8=False, swap=None):
+    """Trains every candidate with every seed.
+
+    Returns:
+        dict, name of a candidate ("as it is" or its group size) -> list of results,
+        one a seed.
+    """
+    results, done, spent = {}, 0, []
+    jobs = [(size, seed) for seed in range(seeds) for size in (None, *sizes)]
+    common = dict(
+        settings,
+        model=fingerprint(model),
+        data=data.fingerprint(),
+        backend=keras.config.backend(),
+        swap=repr(sorted((swap or {}).items())),
+        int8=int8,
+    )
+    for size, seed in jobs:
+        name = AS_IS if size is None else str(size)
+        label = name if size is None else f"group size {name}"
+        done += 1
+
+        def tell(text, label=label, seed=seed, done=done):
+            left = np.mean(spent) * (len(jobs) - done + 1) if spent else None
+            left = f", about {left / 60:.0f} min left" if left else ""
+            say(f"[{done}/{len(jobs)}] {label}, seed {seed}: {text}{left}")
+
+        def work(size=size, seed=seed, tell=tell):
+            tell("preparing")
+            keras.utils.set_random_seed(seed)
+            trained = candidate(model, size, **(swap or {}))
+            return train(trained, data, **settings, seed=seed, say=tell, int8=int8)
+
+        start = time.perf_counter()
+        result, reused = cached(folder, "run", dict(common, size=size, seed=seed), work)
+        if reused:
+            tell("already done")
+        else:
+            spent.append(time.perf_counter() - start)
+        results.setdefault(name, []).append(result)
+        gc.collect()
+    return results

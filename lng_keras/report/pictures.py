@@ -1,0 +1,150 @@
+"""The report's pictures, each as an SVG for light and one for dark pages."""
+
+import base64
+import io
+
+from lng_keras.extras import needed
+from lng_keras.report.experiment import AS_IS
+
+THEMES = {
+    "light": {"text": "#1b1f24", "grid": "#d0d7de"},
+    "dark": {"text": "#e6edf3", "grid": "#444c56"},
+}
+# Okabe and Ito's colors, told apart with any color vision and on both pages.
+COLORS = ["#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+
+
+def both(draw, size):
+    """Draws a picture in each theme; returns theme -> data URI."""
+    figures = needed("matplotlib.figure", "report")
+    matplotlib = needed("matplotlib", "report")
+    uris = {}
+    for theme, colors in THEMES.items():
+        settings = {
+            "text.color": colors["text"],
+            "axes.edgecolor": colors["grid"],
+            "axes.labelcolor": colors["text"],
+            "xtick.color": colors["text"],
+            "ytick.color": colors["text"],
+            "grid.color": colors["grid"],
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 11,
+            "legend.frameon": False,
+            "svg.hashsalt": "lng_keras",
+        }
+        with matplotlib.rc_context(settings):
+            figure = figures.Figure(figsize=size, layout="constrained")
+            draw(figure)
+            out = io.BytesIO()
+            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        data = base64.b64encode(out.getvalue()).decode()
+        uris[theme] = f"data:image/svg+xml;base64,{data}"
+    return uris
+
+
+def label(name):
+    return name if name == AS_IS else f"group size {name}"
+
+
+def accuracy(found):
+    """Accuracy of each candidate: mean and every seed's standard deviation."""
+
+    def draw(figure):
+        axes = figure.subplots()
+        for i, (_, f) in enumerate(found.items()):
+            axes.errorbar(
+                [100 * f["accuracy"]],
+                [i],
+                xerr=[100 * (f["spread"] or 0)],
+                fmt="o",
+                capsize=4,
+                color=COLORS[i % len(COLORS)],
+            )
+        axes.set_yticks(range(len(found)), [label(name) for name in found])
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_xlabel("validation accuracy, %, mean ± std over seeds")
+
+    return both(draw, (6, 1.2 + 0.4 * len(found)))
+
+
+def curves(results):
+    """Learning curves: validation accuracy by epoch, one line a seed."""
+
+    def draw(figure):
+        axes = figure.subplots()
+        for i, (name, runs) in enumerate(results.items()):
+            for k, run in enumerate(runs):
+                values = [100 * v for v in run["history"]["val_accuracy"]]
+                axes.plot(
+                    range(1, len(values) + 1),
+                    values,
+                    marker=".",
+                    color=COLORS[i % len(COLORS)],
+                    label=label(name) if not k else None,
+                )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("validation accuracy, %")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=9)
+
+    return both(draw, (6, 3.6))
+
+
+def costs(table):
+    """Latency and peak activations relative to the model as it is."""
+
+    def draw(figure):
+        latency, memory = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+        rows = table.rows
+        kinds = rows[0]["latency"]
+        height = 0.8 / max(1, len(kinds))
+        for k, kind in enumerate(kinds):
+            base = kind["median_ms"]
+            entries = [row["latency"][k] for row in rows]
+            latency.barh(
+                [i + (k - (len(kinds) - 1) / 2) * height for i in range(len(rows))],
+                [e["median_ms"] / base for e in entries],
+                height=0.9 * height,
+                xerr=[
+                    [(e["median_ms"] - e["q25_ms"]) / base for e in entries],
+                    [(e["q75_ms"] - e["median_ms"]) / base for e in entries],
+                ],
+                color=COLORS[1:][k % (len(COLORS) - 1)],
+                error_kw={"ecolor": COLORS[0], "elinewidth": 1},
+                label=f"batch {kind['batch']}, {kind['mode']}",
+            )
+        latency.set_xlabel("latency / as it is")
+        latency.set_yticks(range(len(rows)), [row["name"] for row in rows])
+        latency.invert_yaxis()
+        base = rows[0]["activation_bytes"]
+        if base:
+            ratios = [(row["activation_bytes"] or 0) / base for row in rows]
+            memory.barh(range(len(rows)), ratios, height=0.6, color=COLORS[0])
+        memory.set_xlabel("activations / as it is")
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+
+    return both(draw, (7, 1.6 + 0.7 * len(table.rows)))
+
+
+def profile(values):
+    """Nonlinearity of each normalization, by place: name -> list of (path, value)."""
+
+    def draw(figure):
+        axes = figure.subplots()
+        for i, (name, points) in enumerate(values.items()):
+            axes.plot(
+                range(1, len(points) + 1),
+                [value for _, value in points],
+                marker=".",
+                color=COLORS[(i + 1) % len(COLORS)],
+                label=label(name),
+            )
+        axes.set_yscale("log")
+        axes.set_xlabel("normalization, in the model's order")
+        axes.set_ylabel("H(LN-G) / H(LN), median")
+        axes.legend(fontsize=9)
+
+    return both(draw, (6, 3.2))
