@@ -11,6 +11,7 @@ The table, its pictures and one record a run are in results/TABLE/BUDGET.
 import importlib
 import os
 import pathlib
+import signal
 import sys
 
 from absl import flags
@@ -48,6 +49,8 @@ flags.DEFINE_string(
 
 def main(argv):
     names = _parse(argv)
+    # As Ctrl-C: train.py saves its state before this program ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(names) != 1 or names[0] not in TABLES:
         _fail(f"give one table: {', '.join(TABLES)}. Received: {' '.join(names)}")
     table, budget = names[0], FLAGS.budget

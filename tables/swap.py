@@ -10,14 +10,13 @@ _FULL = vit.TABLE.schedules["full"]
 
 def _rows(fine_tuning):
     """The rows; `fine_tuning` are the flags of the short second training."""
+    short = {**_LNG, **fine_tuning}
     return (
         Row("ln", "LN", {"norm": "ln"}),
-        Row(
-            "swapped", "LN, swapped to LN-G, fine-tuned", {**_LNG, **fine_tuning}, "ln"
-        ),
+        Row("swapped", "LN, swapped to LN-G, fine-tuned", short, "ln"),
         Row("lng", "LN-G from scratch", _LNG),
         Row("ln_longer", "LN, fine-tuned alike", {"norm": "ln", **fine_tuning}, "ln"),
-        Row("lng_short", "LN-G from scratch, as short", {**_LNG, **fine_tuning}),
+        Row("lng_short", "LN-G from scratch, as short", short),
     )
 
 
@@ -48,7 +47,7 @@ TABLES = {
         {
             "cpu": Schedule(
                 flags=_CPU.flags,
-                learning_rates=(0.0003, 0.001, 0.003, 0.01),
+                learning_rates=(0.0003, 0.001, 0.003),
                 tuning_flags=_CPU.tuning_flags,
                 seeds=2,
                 text=f"{_CPU.text} Fine-tuning: 2 epochs.",
