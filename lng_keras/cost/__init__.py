@@ -7,10 +7,18 @@ import numpy as np
 
 from lng_keras.cost import analysis, latency
 from lng_keras.cost.table import CostTable
-from lng_keras.normalization import GroupLayerNormalization
+from lng_keras.normalization import (
+    GroupLayerNormalization,
+    PositionalGroupLayerNormalization,
+)
 from lng_keras.swap.api import copy_model, find, swap_normalization
 
 __all__ = ["CostTable", "compare", "measure"]
+
+_SHORT = {
+    GroupLayerNormalization: "LN-G",
+    PositionalGroupLayerNormalization: "LN-G-Position",
+}
 
 
 def compare(
@@ -63,7 +71,7 @@ def compare(
     say = progress or (lambda text: None)
     models = {"as it is": model}
     for size in group_sizes:
-        models[f"{to.__name__} {size}"], _ = swap_normalization(
+        models[f"{_SHORT.get(to, to.__name__)} {size}"], _ = swap_normalization(
             model, to=to, group_size=size, **swap_arguments
         )
     if int8:

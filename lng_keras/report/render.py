@@ -96,26 +96,24 @@ def _table(head, rows):
 
 
 def latency_ratios(table):
-    """Candidate -> latency over the model's own: batch 1, compiled where there is."""
-    first = [e for e in table.rows[0]["latency"] if e["batch"] == _least(table)]
-    if not first:
-        return {}
-    mode = first[-1]["mode"]
-    ratios = {}
-    for row in table.rows[1:]:
-        if row["name"].endswith("int8"):
-            continue
-        entry = next(
-            e
-            for e in row["latency"]
-            if e["mode"] == mode and e["batch"] == first[-1]["batch"]
-        )
-        ratios[row["name"].split()[-1]] = entry["median_ms"] / first[-1]["median_ms"]
-    return ratios
+    """Candidate -> {batch: latency over the model's own}, compiled where there is."""
+    base = _compiled(table.rows[0])
+    return {
+        row["name"].split()[-1]: {
+            batch: entry["median_ms"] / base[batch]["median_ms"]
+            for batch, entry in _compiled(row).items()
+        }
+        for row in _plain(table)[1:]
+    }
 
 
-def _least(table):
-    return min((e["batch"] for e in table.rows[0]["latency"]), default=None)
+def _plain(table):
+    return [row for row in table.rows if not row["name"].endswith("int8")]
+
+
+def _compiled(row):
+    """Batch -> its entry of the last mode, which is the compiled one if timed."""
+    return {entry["batch"]: entry for entry in row["latency"]}
 
 
 def _compatibility(swap):
@@ -147,23 +145,22 @@ def _accuracy(found):
 
 
 def _cost(table, ratios):
-    base = table.rows[0]
+    rows = _plain(table)
+    base = rows[0]
     text = []
-    if ratios:
-        entry = [e for e in base["latency"] if e["batch"] == _least(table)][-1]
-        sizes = ", ".join(f"size {n}: x{ratio:.2f}" for n, ratio in ratios.items())
+    for batch, entry in _compiled(base).items():
+        sizes = ", ".join(f"size {n}: x{r[batch]:.2f}" for n, r in ratios.items())
         text.append(
-            f"Latency at batch {entry['batch']} ({entry['mode']}, "
-            f"{entry['median_ms']:.3g} ms as it is): {sizes}."
+            f"Latency at batch {batch} ({entry['mode']}, {entry['median_ms']:.3g} ms "
+            f"as it is): {sizes}."
         )
     if base["activation_bytes"]:
-        rows = [
-            row["activation_bytes"] / base["activation_bytes"] for row in table.rows
-        ]
-        text.append(f"Peak activations: up to x{max(rows[1:], default=1):.2f}.")
-    extra = max((row["parameters"] for row in table.rows[1:]), default=0)
-    extra -= base["parameters"]
-    text.append(f"Parameters: {extra:+,}." if extra else "Parameters: the same number.")
+        peaks = [row["activation_bytes"] / base["activation_bytes"] for row in rows]
+        text.append(f"Peak activations: up to x{max(peaks[1:], default=1):.2f}.")
+    change = rows[-1]["parameters"] - base["parameters"]
+    text.append(
+        f"Parameters: {change:+,}." if change else "Parameters: the same number."
+    )
     return " ".join(text)
 
 

@@ -55,11 +55,15 @@ def recommend(found, latency_ratio):
 
     Args:
         found: of `differences`.
-        latency_ratio: dict, candidate -> its latency over the model's own, or {}.
+        latency_ratio: dict, candidate -> {batch: latency over the model's own}.
     """
     candidates = {n: f for n, f in found.items() if n != AS_IS}
-    better = {n: f for n, f in candidates.items() if f["visible"] and _gain(f) > 0}
-    worse = {n: f for n, f in candidates.items() if f["visible"] and _gain(f) < 0}
+    better = {
+        n: f for n, f in candidates.items() if f["visible"] and f["difference"] > 0
+    }
+    worse = {
+        n: f for n, f in candidates.items() if f["visible"] and f["difference"] < 0
+    }
     seeds = found[AS_IS]["seeds"]
     sure = (
         f"{seeds} seed{'s' if seeds > 1 else ''} each; a difference counts as visible "
@@ -99,10 +103,9 @@ def points(f):
     return f"{100 * f['difference']:+.1f} ± {100 * f['error']:.1f} points"
 
 
-def _gain(f):
-    return f["difference"]
-
-
 def _cost(name, latency_ratio):
-    ratio = latency_ratio.get(name)
-    return f", at x{ratio:.2f} the latency" if ratio else ""
+    ratios = latency_ratio.get(name)
+    if not ratios:
+        return ""
+    parts = (f"x{ratio:.2f} at batch {batch}" for batch, ratio in ratios.items())
+    return f"; latency {' and '.join(parts)}"

@@ -176,6 +176,11 @@ def _classes(model):
     return scope
 
 
+def copy_model(model):
+    """A copy of a built model, all weights carried over."""
+    return _apply(model, [], {}, {})[0]
+
+
 def restore(model, originals):
     """Puts back the layers of `originals`: path -> (serialized layer, weights)."""
 
