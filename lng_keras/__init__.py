@@ -1,8 +1,27 @@
 """Group-based Layer Normalization (LN-G) for Keras 3."""
 
+import importlib
+
 from lng_keras.functional import group_layer_normalization as group_layer_normalization
 from lng_keras.normalization import GroupLayerNormalization as GroupLayerNormalization
 from lng_keras.normalization import (
     PositionalGroupLayerNormalization as PositionalGroupLayerNormalization,
 )
 from lng_keras.version import __version__ as __version__
+
+# Imported at their first use: whoever wants a layer does not wait for the tools.
+_FUNCTIONS = {"swap_normalization": "swap", "search_group_size": "search"}
+_MODULES = ("construction", "cost", "measures", "report")
+
+
+def __getattr__(name):
+    if name in _FUNCTIONS:
+        module = importlib.import_module(f"lng_keras.{_FUNCTIONS[name]}")
+        return getattr(module, name)
+    if name in _MODULES:
+        return importlib.import_module(f"lng_keras.{name}")
+    raise AttributeError(f"module 'lng_keras' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_FUNCTIONS, *_MODULES])
