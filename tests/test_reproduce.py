@@ -58,19 +58,19 @@ def test_mistakes_are_one_line(arguments, status, message, tmp_path):
 def test_interrupted_smoke_table_continues_and_is_done_once(tmp_path):
     arguments = ["resnet_na", "--seeds=1", "--only=bn", f"--output={tmp_path}"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [*PROGRAM, *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    for line in started.stdout:
-        if "tuning0.1" in line:  # train.py begins
-            break
-    time.sleep(4)
-    started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=120) == 130
+    ) as started:
+        for line in started.stdout:
+            if "tuning0.1" in line:  # train.py begins
+                break
+        time.sleep(4)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=120) == 130
     assert not list(tmp_path.rglob("seed0.json"))
     done = call(*arguments)
     assert done.returncode == 0, done.stderr
