@@ -1,0 +1,121 @@
+"""The tables robustness and cost: what is measured, once, and what the page says."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from tables import corruptions, cost, robustness, runs, training_table
+from zoo import data, evaluation, export
+
+TABLE = robustness.SOURCES[0]
+SCHEDULE = training_table.schedule_of(TABLE, "smoke")
+ROWS = ["bn", "ln"]
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Trained runs without training; returns the images each evaluation has seen."""
+    images = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), np.uint8)
+    test = data.Split(images, np.arange(400) % 10)
+    seen = []
+
+    def ensure(table, row, schedule, seed, output, say=print):
+        flags = training_table.flags_of(row, schedule, 0.1, seed)
+        record = {"flags": flags, "result": {}}
+        if (row.name, seed) == ("ln", 1):
+            return {"flags": flags, "diverged": "the loss is nan"}
+        path = training_table.record_path(row, seed, output)
+        runs.write(path, json.dumps(record))
+        return record
+
+    def evaluate(model, split):
+        seen.append((model, split.images))
+        return {"accuracy": float(split.images.mean() / 255)}
+
+    monkeypatch.setattr(training_table, "ensure", ensure)
+    monkeypatch.setattr(runs, "ensure_model", lambda path, name, *rest: name)
+    monkeypatch.setattr(export, "load", lambda path: path)
+    monkeypatch.setattr(
+        data, "load", lambda *arguments: data.Data("toy", test, test, (), "toy")
+    )
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    return seen, test, tmp_path / "results" / "robustness" / "smoke"
+
+
+def make(output):
+    return robustness.run("smoke", 2, ROWS, output)
+
+
+def test_every_shift_and_severity_is_measured_on_balanced_images(trained):
+    seen, test, output = trained
+    make(output)
+    of_one = [images for model, images in seen if model == "resnet_na-bn-seed0"]
+    assert len(of_one) == 1 + 4 * 5
+    chosen = data.balanced_choice(test.labels, 200)
+    wanted = corruptions.corrupt(test.images[chosen], "noise", 1)
+    np.testing.assert_array_equal(of_one[0], wanted)
+    np.testing.assert_array_equal(of_one[-1], test.images[chosen])  # clean
+    record = json.loads((output / "runs/resnet_na/bn/seed0.json").read_text())
+    assert {len(values) for values in record["shifted"].values()} == {5}
+    assert record["clean"] == test.images[chosen].mean() / 255
+
+
+def test_measured_models_are_not_measured_again(trained):
+    seen, _, output = trained
+    first = make(output)
+    count = len(seen)
+    assert make(output) == first
+    # Both tables have a row ln; the diverged runs have no model.
+    assert len(seen) == count == (3 + 1) * 21
+
+
+def test_page_compares_the_mean_of_shifts(trained):
+    _, _, output = trained
+    page = make(output)
+    line = next(line for line in page.splitlines() if line.startswith("| LN (space"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1] == "1"  # the other run diverged
+    record = json.loads((output / "runs/resnet_na/ln/seed0.json").read_text())
+    assert cells[7] == f"{100 * robustness.mean_shifted(record):.2f}"
+    assert cells[-1] == "undecided"
+    assert (output / "resnet_na.png").exists()
+    lines = (output / "resnet_na.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3 * 21
+
+
+def test_unknown_rows_are_refused(tmp_path):
+    for table in (robustness, cost):
+        with pytest.raises(ValueError, match="no row 'lng_7'. Its rows: bn, "):
+            table.run("smoke", 1, ["lng_7"], tmp_path)
+
+
+def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeypatch):
+    requests = []
+
+    def measure(command, **arguments):
+        request = json.loads(command[-1])
+        requests.append(request)
+        step = 100.0 + 10 * (request["flags"]["norm"] == "ln") + len(requests) % 2
+        measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
+        measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
+        measured |= {"backend": "tensorflow", "keras": "3"}
+        text = "noise of a library\n" + json.dumps(measured)
+        return subprocess.CompletedProcess(command, 0, text, "")
+
+    monkeypatch.setattr(subprocess, "run", measure)
+    page = cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path)
+    assert [r["flags"]["norm"] for r in requests] == ["bn", "ln_position", "bn"] * 2
+    assert "learning_rate" not in requests[0]["flags"]
+    assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
+    assert len(requests) == 6
+    line = next(line for line in page.splitlines() if line.startswith("| BN |"))
+    assert line.startswith("| BN | 2 | 99 | 100.50 ± 0.71 | 30.00 ± 0.00 |")
+
+    def fail(command, **arguments):
+        return subprocess.CompletedProcess(command, 1, "", "out of memory")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(runs.RunFailed, match="bn: out of memory"):
+        cost.run("smoke", 3, ["bn"], tmp_path)
