@@ -106,6 +106,13 @@ def parser():
         default=5000,
         help="use at most so many, validation included (default: 5000)",
     )
+    poc.add_argument(
+        "--pixels",
+        choices=("auto", "0..255", "0..1", "-1..1"),
+        default="auto",
+        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
+        "layer, else 0..1 (zoo: -1..1)",
+    )
     _common(poc)
     poc.set_defaults(output="report")
     return top
@@ -160,6 +167,7 @@ def run_poc(arguments):
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
         batch_sizes=arguments.batch_sizes,
+        pixels=arguments.pixels,
         int8=arguments.int8,
         examples=arguments.examples,
         data_dir=arguments.data_dir,

@@ -72,6 +72,7 @@ def poc(
     batch_size=32,
     learning_rate=1e-3,
     batch_sizes=(1, 32),
+    pixels="auto",
     int8=False,
     examples=5000,
     data_dir=None,
@@ -90,13 +91,15 @@ def poc(
         model: built `keras.Model` of one input, with outputs `(batch, classes)`; or a
             `.keras` file, `zoo:NAME`, or `module:function`.
         data: `(x, y, x_val, y_val)` arrays; or a folder of images, an `.npz` file or a
-            name of tensorflow-datasets, see `inputs.load_data`. Images of bytes are
-            divided by 255, unless the model has a Rescaling layer.
+            name of tensorflow-datasets, see `inputs.load_data`.
         group_sizes: sequence of ints.
         epochs, seeds: ints >= 1, of training each candidate.
         output: folder to write to, or None to write nothing.
         batch_size, learning_rate: of training with Adam.
         batch_sizes: for latency.
+        pixels: "0..255", "0..1" or "-1..1", how the model takes images of bytes, or
+            "auto": 0..255 if it has a Rescaling layer, else 0..1; for `zoo:NAME`
+            -1..1.
         int8: bool, also the accuracy and cost after `quantize("int8")`.
         examples: int, use at most so many, validation included.
         data_dir: folder of tensorflow-datasets, or the environment variable
@@ -124,8 +127,11 @@ def poc(
     if isinstance(model, str):
         say(f"loading model {model}")
         name = name or os.path.basename(model)
+        if pixels == "auto" and model.startswith("zoo:"):
+            pixels = "-1..1"
         model = inputs.load_model(model, imports)
     name = name or model.name
+    pixels = experiment.pixel_range(model, pixels)
     swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
     data = _data(data, model, examples, data_dir, say)
     folder = _writable(output)
@@ -135,7 +141,10 @@ def poc(
             model, group_sizes, batch_sizes, int8, finished, say, swap_arguments
         )
         settings = dict(
-            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            pixels=pixels,
         )
         results = experiment.run_all(
             model,
@@ -149,7 +158,7 @@ def poc(
             swap_arguments,
         )
     say("measuring nonlinearity")
-    profile = _profile(model, data, group_sizes)
+    profile = _profile(model, data, group_sizes, pixels)
     found = verdict.differences(results)
     swap = swaps[group_sizes[len(group_sizes) // 2]]
     say("drawing the report")
@@ -238,7 +247,7 @@ def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
     return cost.CostTable.from_dict(result)
 
 
-def _profile(model, data, sizes, examples=32):
+def _profile(model, data, sizes, pixels, examples=32):
     """H(LN-G)/H(LN) at the inputs of each normalization of a functional model."""
     try:
         from lng_keras.measures.hessian import normalization_nonlinearity
@@ -251,7 +260,7 @@ def _profile(model, data, sizes, examples=32):
     try:
         tensors = [n.layer.input for n in norms]
         values = keras.Model(model.inputs, tensors).predict(
-            experiment.scaled(data.x_val[:examples], experiment.input_scale(model)),
+            experiment.scaled(data.x_val[:examples], pixels),
             verbose=0,
         )
     except (AttributeError, ValueError):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from lng_keras.cost import quantized
+from lng_keras.errors import UsageError
 from lng_keras.swap import swap_normalization
 from lng_keras.swap.api import copy_model
 
@@ -62,16 +63,31 @@ def cached(folder, name, settings, work):
     return result, False
 
 
-def input_scale(model):
-    """1/255 for images of bytes, unless the model scales them itself."""
+PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0)}
+
+
+def pixel_range(model, pixels="auto"):
+    """The range in which a model takes images of bytes, a key of `PIXELS`.
+
+    "auto": 0..255 if the model has a layer that scales, else 0..1.
+    """
+    if pixels != "auto":
+        if pixels not in PIXELS:
+            raise UsageError(
+                f"Unknown range of pixels {pixels!r}. Known: auto, {', '.join(PIXELS)}."
+            )
+        return pixels
     scalers = (keras.layers.Rescaling, keras.layers.Normalization)
     found = any(isinstance(layer, scalers) for layer in model._flatten_layers())
-    return 1.0 if found else 1 / 255
+    return "0..255" if found else "0..1"
 
 
-def scaled(x, scale):
-    """Bytes as float32 times `scale`; other inputs as they are."""
-    return x.astype("float32") * scale if x.dtype == np.uint8 else x
+def scaled(x, pixels):
+    """Bytes as float32 in the range `pixels`; other inputs as they are."""
+    if x.dtype != np.uint8:
+        return x
+    factor, offset = PIXELS[pixels]
+    return x.astype("float32") * np.float32(factor) + np.float32(offset)
 
 
 def compiled(model, learning_rate, metric="accuracy"):
@@ -99,11 +115,12 @@ def candidate(model, size, **swap_arguments):
     return swap_normalization(model, group_size=size, **swap_arguments)[0]
 
 
-def train(model, data, epochs, batch_size, learning_rate, seed, say, int8=False):
+def train(
+    model, data, epochs, batch_size, learning_rate, pixels, seed, say, int8=False
+):
     """Trains one model; returns its history and which examples it got right."""
     keras.utils.set_random_seed(seed)
-    scale = input_scale(model)
-    x, x_val = scaled(data.x, scale), scaled(data.x_val, scale)
+    x, x_val = scaled(data.x, pixels), scaled(data.x_val, pixels)
     start = time.perf_counter()
     history = compiled(model, learning_rate).fit(
         x,

@@ -186,7 +186,8 @@ def _protocol(data, settings):
         f"{data.description}: {len(data.x)} training and {len(data.x_val)} validation "
         f"examples. Every model starts from the same weights and has the same budget: "
         f"{settings['epochs']} epochs, batches of {settings['batch_size']}, Adam at "
-        f"{settings['learning_rate']:g}, no augmentation, the same seeds and order. "
+        f"{settings['learning_rate']:g}, no augmentation, the same seeds and order, "
+        f"pixels as {settings['pixels']}. "
         "Accuracy is after the last epoch. ± is a standard error."
     )
 

@@ -1,0 +1,165 @@
+"""Exports a model for production, and checks that the file computes the same."""
+
+import importlib.util
+import os
+import tempfile
+
+import keras
+import numpy as np
+
+from lng_keras.cost import example_of, repeated
+from lng_keras.errors import UsageError
+
+# Largest difference from Keras' outputs that is accepted, absolute and relative to
+# the largest output, all in float32. OpenVINO is asked for it: left to itself it runs
+# in bfloat16 where the CPU has it, and weights are stored in float16.
+TOLERANCES = {"saved_model": 1e-4, "onnx": 1e-4, "litert": 1e-4, "openvino": 5e-3}
+FORMATS = tuple(TOLERANCES)
+_KERAS_NAMES = {"saved_model": "tf_saved_model"}
+_SUFFIX = {"saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
+# What each export needs beside the backend, and what checks it.
+_PACKAGES = {
+    "saved_model": {"jax": ["tensorflow"]},
+    "onnx": {
+        "tensorflow": ["tf2onnx", "onnxruntime"],
+        "torch": ["onnx", "onnxscript", "onnxruntime"],
+    },
+    "litert": {"tensorflow": ["ai_edge_litert"]},
+    "openvino": {"tensorflow": ["openvino"], "torch": ["openvino"]},
+}
+# (format, backend) -> why not, as measured with Keras 3.15.
+_REFUSED = {
+    ("saved_model", "torch"): "Keras' SavedModel export fails on torch",
+    ("onnx", "jax"): "ONNX export from JAX is not supported here",
+    ("litert", "jax"): "LiteRT export needs TensorFlow",
+    ("litert", "torch"): "LiteRT export is supported from TensorFlow only",
+    ("openvino", "jax"): "Keras' OpenVINO export fails on JAX",
+}
+
+
+def export(model, path, format, inputs=None, batch_size=3):
+    """Exports a built model and compares the file's outputs with the model's.
+
+    Args:
+        model: built `keras.Model` of one input, such as a swapped, trained one.
+        path: where to write; its suffix is added if it is missing.
+        format: "saved_model", "onnx", "litert" or "openvino".
+        inputs: array `(1, ...)`, one example; None: made up.
+        batch_size: int, examples in the comparison: not 1, so that a batch that was
+            fixed by mistake is seen. LiteRT is compared one by one.
+
+    Returns:
+        dict: `path`, `format`, `difference` (largest absolute), `tolerance`, `bytes`.
+
+    Raises:
+        UsageError: if this backend cannot, a package is missing, or the outputs
+            differ by more than the tolerance. Nothing is left at `path` then.
+    """
+    backend = keras.config.backend()
+    _check(format, backend)
+    suffix = _SUFFIX[format]
+    path = path if path.endswith(suffix) else path + suffix
+    if os.path.exists(path):
+        raise UsageError(f"{path} exists already; remove it or name another.")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"No such folder: {folder}")
+    example = example_of(model) if inputs is None else np.asarray(inputs)
+    x = repeated(example, batch_size)
+    x = x + np.arange(batch_size).reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype) / 8
+    wanted = keras.ops.convert_to_numpy(model(x))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        written = os.path.join(scratch, os.path.basename(path))
+        try:
+            model.export(
+                written, format=_KERAS_NAMES.get(format, format), verbose=False
+            )
+        except Exception as error:
+            raise UsageError(
+                f"Export to {format} from {backend} failed: {str(error)[:200]}"
+            ) from error
+        got = _RUN[format](written, x)
+        difference = float(np.max(np.abs(got - wanted)))
+        tolerance = TOLERANCES[format] * max(1.0, float(np.max(np.abs(wanted))))
+        if not difference <= tolerance:
+            raise UsageError(
+                f"The exported {format} model differs by {difference:.2g} from Keras, "
+                f"more than {tolerance:.2g}."
+            )
+        size = _bytes(scratch)
+        for name in sorted(os.listdir(scratch), reverse=True):
+            # OpenVINO's weights lie beside its .xml and have its name.
+            os.replace(os.path.join(scratch, name), os.path.join(folder, name))
+    return {
+        "path": path,
+        "format": format,
+        "difference": difference,
+        "tolerance": tolerance,
+        "bytes": size,
+    }
+
+
+def _check(format, backend):
+    if format not in FORMATS:
+        raise UsageError(f"Unknown format {format!r}. Known: {', '.join(FORMATS)}.")
+    if (format, backend) in _REFUSED:
+        able = [
+            b for b in ("tensorflow", "jax", "torch") if (format, b) not in _REFUSED
+        ]
+        raise UsageError(
+            f"{_REFUSED[format, backend]}. Load the model with KERAS_BACKEND="
+            f"{' or '.join(able)} and export it there."
+        )
+    for package in _PACKAGES[format].get(backend, ()):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"Export to {format} needs {package}: pip install 'lng-keras[export]'"
+            )
+
+
+def _bytes(folder):
+    files = [os.path.join(d, f) for d, _, names in os.walk(folder) for f in names]
+    return sum(os.path.getsize(file) for file in files)
+
+
+def _run_saved_model(path, x):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)  # kept: its variables live as long as it
+    return loaded.serve(tf.constant(x)).numpy()
+
+
+def _run_onnx(path, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+def _run_litert(path, x):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    rows = []
+    for i in range(len(x)):
+        interpreter.set_tensor(inputs[0]["index"], x[i : i + 1])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(outputs[0]["index"]).copy())
+    return np.concatenate(rows)
+
+
+def _run_openvino(path, x):
+    import openvino
+
+    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return compiled(x)[0]
+
+
+_RUN = {
+    "saved_model": _run_saved_model,
+    "onnx": _run_onnx,
+    "litert": _run_litert,
+    "openvino": _run_openvino,
+}

@@ -1,0 +1,335 @@
+"""Claims about the proof-of-concept report and the command line."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from lng_keras import __main__ as command_line
+from lng_keras import report
+from lng_keras.errors import UsageError
+from lng_keras.report import experiment, inputs, verdict
+
+layers = keras.layers
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def classifier(norm=layers.BatchNormalization, classes=3):
+    x = keras.Input((4, 4, 3))
+    y = layers.Conv2D(8, 1, name="stage1_conv")(x)
+    if norm:
+        y = norm(name="stage1_norm")(y)
+    y = layers.GlobalAveragePooling2D()(layers.ReLU()(y))
+    return keras.Model(x, layers.Dense(classes)(y), name="tiny")
+
+
+def arrays(n=60):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, n)
+    x = rng.normal(size=(n, 4, 4, 3)) * 30 + 60 + 40 * y[:, None, None, None]
+    return x.clip(0, 255).astype("uint8"), y
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model file, data in three forms, and a finished report."""
+    path = tmp_path_factory.mktemp("poc")
+    keras.utils.set_random_seed(0)
+    classifier().save(path / "tiny.keras")
+    x, y = arrays()
+    np.savez(path / "data.npz", x=x, y=y)
+    pillow = pytest.importorskip("PIL.Image")
+    for i, (pixels, label) in enumerate(zip(x[:12], y, strict=False)):
+        os.makedirs(path / "images" / f"class{label}", exist_ok=True)
+        image = pillow.fromarray(pixels).resize((9, 7))
+        image.save(path / "images" / f"class{label}" / f"{i}.png")
+    assert run(path, "--epochs=2", "--seeds=2", "--group_size=4,8") == 0
+    return path
+
+
+def run(path, *more, model="tiny.keras", data="data.npz", output="report"):
+    return command_line.main(
+        [
+            "poc",
+            f"--model={path / model if '/' not in model else model}",
+            f"--data={path / data}",
+            f"--output={path / output}",
+            "--batch_sizes=1",
+            *more,
+        ]
+    )
+
+
+def test_the_report_answers_and_is_complete(folder):
+    result = json.loads((folder / "report" / "report.json").read_text())
+    assert set(result["found"]) == {"as it is", "4", "8"}
+    assert all(len(runs) == 2 for runs in result["results"].values())
+    for runs in result["results"].values():
+        assert len(runs[0]["history"]["val_accuracy"]) == 2
+    page = (folder / "report" / "report.html").read_text()
+    text = (folder / "report" / "report.md").read_text()
+    for shown in (page, text):
+        assert "Is it compatible?" in shown
+        assert "What does it cost at inference?" in shown
+        assert "stage1_norm" in shown
+        assert "moving_mean" in shown
+    assert result["headline"] in text
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") >= 6  # light and dark
+
+
+def test_a_second_run_uses_what_is_finished(folder, capsys):
+    before = (folder / "report" / "report.md").read_text()
+    assert run(folder, "--epochs=2", "--seeds=2", "--group_size=4,8") == 0
+    said = capsys.readouterr().err
+    assert said.count("already done") == 7  # six trainings and the costs
+    assert "epoch" not in said
+    assert (folder / "report" / "report.md").read_text() == before
+
+
+def test_progress_is_shown_and_another_budget_is_trained_again(folder, capsys):
+    assert run(folder, "--epochs=1", "--seeds=1", "--group_size=4,8") == 0
+    said = capsys.readouterr().err
+    assert "[1/2]" not in said
+    assert "[3/3] group size 8, seed 0: epoch 1/1: loss" in said
+
+
+def test_a_folder_of_images_is_read(folder):
+    model = classifier()
+    data = inputs.load_data(str(folder / "images"), model)
+    assert data.x.shape[1:] == (4, 4, 3)
+    assert len(data.x) + len(data.x_val) == 12
+    assert data.x.dtype == np.uint8
+
+
+WRONG = [
+    (dict(model="none.keras"), "No such model file"),
+    (dict(model="data.npz"), "Cannot load"),
+    (dict(model="text.keras"), "is not a .keras file"),
+    (dict(model="custom.keras"), "custom class 'Strange'.*--import=MODULE"),
+    (dict(model="plain.keras"), "No normalization layer found"),
+    (dict(model="os.path/x:join"), "Cannot import"),
+    (dict(model="two.keras"), "needs a classifier"),
+    (dict(data="nothing/"), "No such data folder"),
+    (dict(data="empty"), "has no folders"),
+    (dict(data="labels.npz"), "labels go from 0 to 7.*3 classes, 0 to 2"),
+    (dict(data="shape.npz"), "inputs of shape .5, 4, 3. do not fit"),
+    (dict(data="names.npz"), "must hold arrays `x` and `y`"),
+    (dict(data="text.npz"), "Cannot read"),
+    (dict(output="text.keras"), "Cannot write to the output folder"),
+]
+
+
+@pytest.fixture(scope="module")
+def wrong(folder):
+    (folder / "text.keras").write_text("no model")
+    (folder / "text.npz").write_text("no arrays")
+    (folder / "empty").mkdir()
+    x, y = arrays(20)
+    np.savez(folder / "labels.npz", x=x, y=np.arange(20) % 8)
+    np.savez(folder / "shape.npz", x=np.zeros((20, 5, 4, 3)), y=y)
+    np.savez(folder / "names.npz", images=x)
+    classifier(norm=None).save(folder / "plain.keras")
+    i = keras.Input((4, 4, 3))
+    keras.Model(i, layers.LayerNormalization()(i)).save(folder / "two.keras")
+
+    class Strange(layers.Layer):
+        def call(self, x):
+            return x
+
+    y = layers.Dense(3)(layers.Flatten()(Strange()(i)))
+    keras.Model(i, y).save(folder / "custom.keras")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_wrong_input_is_one_line_and_status_2(wrong, arguments, message, capsys):
+    before = sorted(os.listdir(wrong))
+    assert run(wrong, **{"output": "never", **arguments}) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("error: ")
+    assert re.search(message, said[-1])
+    assert sum(line.startswith("error") for line in said) == 1
+    assert sorted(os.listdir(wrong)) == before
+
+
+def test_the_command_line_runs_as_a_module(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "lng_keras", "cost", "none.keras"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: No such model file: none.keras"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cost", "m.keras", "--group_size=a"], "is not a list of ints"),
+        (["poc", "--model=m.keras"], "required: --data"),
+        (["poc", "--model=m", "--data=d", "--epochs=0"], "is not an int >= 1"),
+        (["nothing"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        command_line.main(arguments)
+    assert error.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said
+
+
+def test_cost_prints_and_writes_its_table(folder, capsys):
+    arguments = ["cost", str(folder / "tiny.keras"), "--group_size=4"]
+    arguments += ["--batch_sizes=1", f"--output={folder / 'cost'}"]
+    assert command_line.main(arguments) == 0
+    assert "LN-G 4" in capsys.readouterr().out
+    assert sorted(os.listdir(folder / "cost")) == ["cost.csv", "cost.json", "cost.svg"]
+
+
+def test_from_python_it_shows_in_a_notebook():
+    x, y = arrays()
+    result = report.poc(
+        classifier(layers.LayerNormalization),
+        (x[:40], y[:40], x[40:], y[40:]),
+        group_sizes=(4,),
+        epochs=1,
+        seeds=1,
+        batch_sizes=(1,),
+        progress=lambda text: None,
+    )
+    assert result._repr_html_().startswith("<iframe srcdoc=")
+    assert result.paths == {}
+    with pytest.raises(UsageError, match="must be >= 1"):
+        report.poc(classifier(), (x, y, x, y), epochs=0)
+
+
+def results(base, other):
+    """One result a seed from fractions of 1,000 examples that are right."""
+
+    def runs(fractions):
+        return [{"right": [1] * int(1000 * f) + [0] * int(1000 - 1000 * f)}
+                for f in fractions]  # fmt: skip
+
+    return {"as it is": runs(base), "8": runs(other)}
+
+
+def test_a_clear_gain_is_recommended_and_noise_is_not():
+    found = verdict.differences(results([0.5, 0.5], [0.6, 0.6]))
+    assert found["8"]["visible"]
+    assert found["8"]["difference"] == pytest.approx(0.1)
+    text, _ = verdict.recommend(found, {"8": {1: 1.25}})
+    assert text.startswith("Adopt LN-G with group size 8: +10.0")
+    assert "x1.25 at batch 1" in text
+    # The same mean, but the seeds disagree.
+    found = verdict.differences(results([0.5, 0.5], [0.4, 0.8]))
+    assert not found["8"]["visible"]
+    assert verdict.recommend(found, {})[0].startswith("No difference is visible")
+    found = verdict.differences(results([0.5, 0.5], [0.4, 0.4]))
+    assert verdict.recommend(found, {})[0].startswith("Do not adopt")
+
+
+def test_equal_models_are_not_different():
+    found = verdict.differences(results([0.5], [0.5]))
+    assert found["8"]["difference"] == 0
+    assert not found["8"]["visible"]
+    assert "one seed has none" in verdict.recommend(found, {})[1]
+
+
+def test_bytes_are_scaled_unless_the_model_does_it():
+    x = np.array([[0, 255]], "uint8")
+    y = keras.Input((2,))
+    rescaling = keras.Model(y, layers.Rescaling(1 / 255)(y))
+    for model, pixels, wanted in [
+        (classifier(), "auto", [0, 1]),
+        (rescaling, "auto", [0, 255]),
+        (classifier(), "-1..1", [-1, 1]),
+    ]:
+        pixels = experiment.pixel_range(model, pixels)
+        np.testing.assert_allclose(experiment.scaled(x, pixels), [wanted], atol=1e-6)
+    floats = np.ones((1, 2), "float32")
+    assert experiment.scaled(floats, "-1..1") is floats
+    with pytest.raises(UsageError, match="Unknown range of pixels"):
+        experiment.pixel_range(classifier(), "0..2")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    experiment.write(str(path), "first")
+    with pytest.raises(TypeError):
+        experiment.write(str(path), 3)
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_opens_in_a_browser(folder, width, scheme, tmp_path):
+    # The page has no script of its own: this copy of it has one that reports.
+    page = (folder / "report" / "report.html").read_text()
+    probe = """<script>
+window.addEventListener("load", () => {
+  const pictures = [...document.querySelectorAll("img")];
+  const tables = [...document.querySelectorAll("main > .wide table")];
+  document.title = JSON.stringify({
+    width: innerWidth,
+    scroll: document.documentElement.scrollWidth,
+    pictures: pictures.filter(p => p.complete && p.naturalWidth > 100
+      && p.getBoundingClientRect().width <= innerWidth).length,
+    all: pictures.length,
+    tables: tables.filter(t => t.getBoundingClientRect().height > 60).length,
+    verdict: document.querySelector("#verdict").getBoundingClientRect().bottom,
+    background: getComputedStyle(document.body).backgroundColor,
+  });
+});
+</script></head>"""
+    (tmp_path / "page.html").write_text(page.replace("</head>", probe))
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    flags += "--disable-background-networking --disable-component-update "
+    flags += "--disable-sync --enable-logging=stderr --dump-dom"
+    if scheme == "dark":
+        flags += " --blink-settings=preferredColorScheme=0"
+    # Chromium's window is at least 500 wide; an iframe is as narrow as asked for.
+    frame = f'<iframe src="page.html" width="{width}" height="844"></iframe>'
+    relay = """<script>onload = () => setTimeout(() => { document.title =
+      document.querySelector("iframe").contentDocument.title; }, 300)</script>"""
+    (tmp_path / "frame.html").write_text(frame + relay)
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *flags.split(),
+            "--allow-file-access-from-files",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1400,900",
+            "--virtual-time-budget=3000",
+            (tmp_path / "frame.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "CONSOLE" not in done.stderr
+    title = done.stdout.split("<title>")[1].split("</title>")[0]
+    seen = json.loads(title.replace("&quot;", '"'))
+    assert seen["width"] == width
+    assert seen["scroll"] <= width  # wide tables scroll inside themselves
+    assert seen["pictures"] == seen["all"] >= 3
+    assert seen["tables"] == 2
+    assert seen["verdict"] < 844  # on the first screen
+    assert (seen["background"] == "rgb(255, 255, 255)") == (scheme == "light")

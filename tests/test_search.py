@@ -1,0 +1,109 @@
+"""Claims about `search_group_size`."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from lng_keras.search import pareto_front, search_group_size, stage_of
+from lng_keras.swap import find_normalizations
+
+pytest.importorskip("keras_tuner")
+layers = keras.layers
+pytestmark = pytest.mark.filterwarnings("ignore")  # of KerasTuner
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    x = y = keras.Input((4, 4, 3))
+    for i in (1, 2):
+        y = layers.Conv2D(8, 1, name=f"stage{i}_conv")(y)
+        y = layers.BatchNormalization(name=f"stage{i}_norm")(y)
+    return keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
+
+
+def data():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 48)
+    x = rng.normal(size=(48, 4, 4, 3)) + y[:, None, None, None]
+    return (x[:32].astype("float32"), y[:32]), (x[32:].astype("float32"), y[32:])
+
+
+SMALL = dict(candidates=(2, 4), max_epochs=2, seeds=2, batch_sizes=(1,))
+
+
+class Interrupted(KeyboardInterrupt):
+    pass
+
+
+def test_an_interrupted_search_continues(tmp_path):
+    said = []
+
+    def stop(text):
+        said.append(text)
+        if len(said) == 2 or text.startswith("comparison: as it is, seed 1"):
+            raise Interrupted
+
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            search_group_size(
+                model(), *data(), **SMALL, directory=str(tmp_path), progress=stop
+            )
+    first = len([text for text in said if text.startswith("hyperband")])
+    said = []
+    result = search_group_size(
+        model(), *data(), **SMALL, directory=str(tmp_path), progress=said.append
+    )
+    assert first
+    assert any("already done" in text for text in said)
+    assert not any(text.startswith("hyperband") for text in said)
+    rows = {row["name"]: row for row in result.rows}
+    assert list(rows)[0] == "as it is"
+    assert {"2", "4"} >= set(rows) - {"as it is"}
+    assert all(row["seeds"] == 2 and row["spread"] is not None for row in result.rows)
+    assert any(row["pareto"] for row in result.rows)
+    assert json.loads((tmp_path / "search.json").read_text())["rows"] == result.rows
+    assert "Pareto front" in (tmp_path / "search.txt").read_text()
+    assert result.best["accuracy"] == max(row["accuracy"] for row in result.rows)
+
+
+@pytest.mark.slow
+def test_one_size_a_stage(tmp_path):
+    result = search_group_size(
+        model(),
+        *data(),
+        **SMALL,
+        per_stage=True,
+        directory=str(tmp_path),
+        progress=None,
+    )
+    assert set(result.rows[1]["group_sizes"]) == {"stage1", "stage2"}
+
+
+def test_stages_are_read_from_paths():
+    stages = [stage_of(norm) for _, norm in find_normalizations(model())]
+    assert stages == ["stage1", "stage2"]
+
+
+def test_pareto_front_keeps_what_nothing_beats():
+    points = [(0.5, 1.0), (0.6, 2.0), (0.55, 3.0), (0.5, 1.0), (0.4, 1.0)]
+    assert pareto_front(points) == [True, True, False, True, False]
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    for arguments, message in [
+        (dict(candidates=()), "must be >= 1"),
+        (dict(max_epochs=0), "must be >= 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            search_group_size(model(), *data(), **arguments, directory=str(tmp_path))
+    with pytest.raises(ValueError, match="needs a model"):
+        search_group_size(
+            lambda size: model(), *data(), per_stage=True, directory=str(tmp_path)
+        )
+    x = keras.Input((4, 4, 3))
+    with pytest.raises(ValueError, match="No normalization"):
+        search_group_size(
+            keras.Model(x, layers.Dense(2)(x)), *data(), directory=str(tmp_path)
+        )
