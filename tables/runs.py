@@ -141,9 +141,9 @@ def _train(flags, folder, backend):
         log.write(errors)
     if child.returncode == 0:
         return None
-    last = (errors.strip().splitlines() or ["no message"])[-1]
+    last = (errors.strip().splitlines() or ["no message"])[-1].removeprefix("error: ")
     if _DIVERGED in last:
-        return last.removeprefix("error: ").split(";")[0]
+        return last.split(";")[0]
     if child.returncode in (130, 143):  # train.py was asked to stop, and so are we
         raise KeyboardInterrupt
     raise RunFailed(f"{last} (exit status {child.returncode}, {folder / 'train.log'})")
