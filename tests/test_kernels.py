@@ -217,7 +217,7 @@ def test_large_half_precision_inputs_stay_finite(dtype, largest):
 
 
 def test_use_refuses_an_unknown_kernel():
-    with pytest.raises(ValueError, match='"auto" or "reference". Received: \'fast\''):
+    with pytest.raises(ValueError, match="Received: 'fast'"):
         with kernels.use("fast"):
             pass
 

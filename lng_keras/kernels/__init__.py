@@ -21,6 +21,8 @@ def normalize(x, gamma, beta, spec):
     if _chosen == "reference" or backend not in _FAST:
         return reference.normalize(x, gamma, beta, spec)
     fast = importlib.import_module(f"lng_keras.kernels.{backend}")
+    if _chosen == "pallas" and backend == "jax":
+        return fast.normalize(x, gamma, beta, spec, kernel="pallas")
     return fast.normalize(x, gamma, beta, spec)
 
 
@@ -32,11 +34,14 @@ def use(name):
     first derivative, so forward mode and what builds on it need "reference".
 
     Args:
-        name: "auto" or "reference".
+        name: "auto", "reference", or "pallas", the TPU kernel, which JAX interprets
+            where there is no TPU.
     """
     global _chosen
-    if name not in ("auto", "reference"):
-        raise ValueError(f'`name` must be "auto" or "reference". Received: {name!r}')
+    if name not in ("auto", "reference", "pallas"):
+        raise ValueError(
+            f'`name` must be "auto", "reference" or "pallas". Received: {name!r}'
+        )
     previous, _chosen = _chosen, name
     try:
         yield
