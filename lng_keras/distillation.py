@@ -47,6 +47,10 @@ def distiller(student, teacher, temperature=3.0, weight=0.5):
     return keras.distillation.Distiller(
         teacher,
         student,
-        keras.distillation.LogitsDistillation(temperature=temperature),
+        # As an object: the name "kl_divergence", the default, becomes a function in
+        # Keras 3.15, which is then applied to logits as if they were probabilities.
+        keras.distillation.LogitsDistillation(
+            temperature=temperature, loss=keras.losses.KLDivergence()
+        ),
         student_loss_weight=1.0 - weight,
     )

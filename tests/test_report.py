@@ -13,8 +13,9 @@ import pytest
 
 from lng_keras import __main__ as command_line
 from lng_keras import report
+from lng_keras.cost import CostTable
 from lng_keras.errors import UsageError
-from lng_keras.report import experiment, inputs, verdict
+from lng_keras.report import experiment, inputs, render, verdict
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -272,6 +273,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         experiment.write(str(path), 3)
     assert path.read_text() == "first"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_latency_is_compared_in_the_mode_the_model_runs_fastest_in():
+    def row(name, graph, compiled):
+        return {
+            "name": name,
+            "latency": [
+                {"batch": 32, "mode": "graph", "median_ms": graph},
+                {"batch": 32, "mode": "XLA", "median_ms": compiled},
+            ],
+        }
+
+    rows = [row("as it is", 10, 100), row("LN-G 8", 15, 90), row("LN-G 8, int8", 1, 1)]
+    table = CostTable(rows, {}, {})
+    assert render.latency_ratios(table) == {"8": {32: 1.5}}
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
