@@ -1,0 +1,74 @@
+"""Times the training step of whole models with `ln` beside grouped normalization.
+
+    python -m benchmarks.steps                     TensorFlow
+    KERAS_BACKEND=jax python -m benchmarks.steps   or torch
+
+ViT (depth 6, width 64, patch 4) and ResNet-20 without activations on 32 x 32 images,
+batch 64; compiled by XLA on TensorFlow and JAX, eager on torch. Steps are taken in
+turn; the ratio is to the same model with `ln`, median and quartiles.
+"""
+
+import argparse
+import json
+import os
+
+MODELS = {"vit": ("ln", "lng"), "resnet_na": ("ln", "lng", "lng_position")}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps")
+    parser.add_argument("--batch_size", type=int, default=64, help="images a step")
+    parser.add_argument("--repeats", type=int, default=21, help="steps of each")
+    parser.add_argument("--output", default="results/kernels", help="a folder")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    import keras
+
+    from benchmarks import timing
+
+    backend = keras.backend.backend()
+    environment = timing.environment(backend)
+    rows = []
+    for model, norms in MODELS.items():
+        steps = {norm: step(model, norm, arguments.batch_size) for norm in norms}
+        seconds = timing.interleaved(steps, arguments.repeats)
+        for norm in norms:
+            middle, low, high = timing.ratio(seconds[norm], seconds["ln"])
+            row = {
+                "model": model,
+                "norm": norm,
+                "milliseconds": round(timing.median(seconds[norm]) * 1e3, 2),
+                "ratio": round(middle, 3),
+                "quartiles": [round(low, 3), round(high, 3)],
+                "steps": arguments.repeats,
+            }
+            rows.append(row)
+            print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+    os.makedirs(arguments.output, exist_ok=True)
+    path = os.path.join(arguments.output, f"steps_{backend}.json")
+    with open(path + ".tmp", "w") as file:
+        json.dump({**environment, "batch_size": arguments.batch_size, "rows": rows}, file)
+    os.replace(path + ".tmp", path)
+    print(f"Written to {path}")
+
+
+def step(model, norm, batch_size):
+    import keras
+    import numpy as np
+
+    import zoo
+
+    keras.utils.set_random_seed(0)
+    network = zoo.build(model, norm=norm)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    compiled = keras.backend.backend() != "torch"
+    network.compile("sgd", loss, jit_compile=compiled)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
+    y = rng.integers(0, 10, batch_size)
+    return lambda: network.train_on_batch(x, y)
+
+
+if __name__ == "__main__":
+    main()
