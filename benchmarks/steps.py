@@ -48,7 +48,8 @@ def main():
     os.makedirs(arguments.output, exist_ok=True)
     path = os.path.join(arguments.output, f"steps_{backend}.json")
     with open(path + ".tmp", "w") as file:
-        json.dump({**environment, "batch_size": arguments.batch_size, "rows": rows}, file)
+        found = {**environment, "batch_size": arguments.batch_size, "rows": rows}
+        json.dump(found, file, indent=1)
     os.replace(path + ".tmp", path)
     print(f"Written to {path}")
 
