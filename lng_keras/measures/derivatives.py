@@ -4,6 +4,9 @@ Forward mode needs no memory for the pass back and no matrix of size d x d: one
 direction costs a small multiple of one evaluation of the function, at any d.
 """
 
+import warnings
+from unittest import mock
+
 import keras
 import numpy as np
 
@@ -93,11 +96,23 @@ def _tensorflow(fn):
 
     @tf.function(autograph=False)
     def run(xs, us, vs):
-        with accumulate(xs, vs) as outer:
-            with accumulate(xs, us) as inner:
-                y = fn(*xs)
-            first = inner.jvp(y, unconnected_gradients=zero)
-        return first, outer.jvp(first, unconnected_gradients=zero)
+        # The replacement is at work while `run` is traced, and only then.
+        with mock.patch.object(tf.nn, "moments", moments):
+            with accumulate(xs, vs) as outer:
+                with accumulate(xs, us) as inner:
+                    y = fn(*xs)
+                first = inner.jvp(y, unconnected_gradients=zero)
+            return first, outer.jvp(first, unconnected_gradients=zero)
+
+    def moments(x, axes, shift=None, keepdims=False, name=None):
+        """`tf.nn.moments`, which Keras' normalizations use, without its shortcut.
+
+        It stops the gradient of the mean in mean((x - mean)^2): harmless to first
+        order, where that gradient is 0, and wrong to second.
+        """
+        mean = tf.reduce_mean(x, axes, keepdims=True)
+        variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
+        return (mean if keepdims else tf.squeeze(mean, axes)), variance
 
     return run
 
@@ -131,7 +146,10 @@ def _torch(fn):
 
         # Of the attention kernels only the plain one has forward derivatives.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Decompose():
-            return torch.func.jvp(along_u, tuple(xs), tuple(vs))
+            with warnings.catch_warnings():
+                # torch's own decompositions call a function that torch deprecates.
+                warnings.filterwarnings("ignore", ".*torch.jit.script.*")
+                return torch.func.jvp(along_u, tuple(xs), tuple(vs))
 
     return run
 

@@ -1,0 +1,146 @@
+"""The construction as a Keras model: Dense and layer normalization, 3 neurons wide."""
+
+import keras
+import numpy as np
+
+from lng_keras.construction.plan import plan_layers
+from lng_keras.normalization import GroupLayerNormalization
+
+WIDTH = 3
+# An orthonormal basis of the plane sum = 0, where LN of three neurons lives.
+_PLANE = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])
+# Variances here are 1/3 or more: this epsilon changes no digit of float32 or float64.
+_EPSILON = 1e-30
+
+
+@keras.saving.register_keras_serializable(package="lng_keras")
+class LNNetClassifier(keras.Model):
+    """An LN-Net of width 3: linear and LN layers alternating, and nothing else.
+
+    `LNNetClassifier.from_samples(x, labels)` builds one that classifies the given
+    samples exactly; see there. It is a functional model like any other: it can be
+    trained further, saved, and taken apart.
+
+    Args:
+        input_dim: int >= 1, features of a sample.
+        depth: int >= 0, LN layers. Layers: `hidden1`, `norm1`, ..., `logits`.
+        classes: list of labels, one for each output, as `predict_labels` returns them.
+        dtype: "float64" (default) or "float32".
+
+    Input: `(b, input_dim)`. Output: logits `(b, classes)`.
+
+    Reference: Ni et al., On the Nonlinearity of Layer Normalization, ICML 2024.
+    """
+
+    def __init__(self, input_dim, depth, classes, dtype="float64", name=None):
+        inputs = keras.Input((input_dim,), dtype=dtype, name="samples")
+        x = inputs
+        for i in range(1, depth + 1):
+            x = keras.layers.Dense(WIDTH, dtype=dtype, name=f"hidden{i}")(x)
+            x = GroupLayerNormalization(
+                groups=1,
+                epsilon=_EPSILON,
+                center=False,
+                scale=False,
+                dtype=dtype,
+                name=f"norm{i}",
+            )(x)
+        logits = keras.layers.Dense(len(classes), dtype=dtype, name="logits")(x)
+        super().__init__(inputs, logits, name=name)
+        self.input_dim = input_dim
+        self.depth = depth
+        self.classes = list(classes)
+
+    @classmethod
+    def from_samples(cls, x, labels, seed=0, merge="runs", dtype="float64"):
+        """Builds a network that classifies the m given samples exactly.
+
+        Args:
+            x, labels, seed, merge: as in `plan_layers`; "runs" takes the fewest layers
+                found, "points" the paper's m - C (and one for more than two classes).
+            dtype: "float64" or "float32", of weights and forward pass. On JAX, float64
+                needs `jax_enable_x64`.
+        Returns:
+            `LNNetClassifier`. Same input and seed: same network.
+        Raises:
+            ValueError: as `plan_layers`; and before building, if the dtype cannot keep
+                the classes apart.
+        """
+        plan = plan_layers(x, labels, seed, merge)
+        return cls.from_plan(plan, x, labels, dtype)
+
+    @classmethod
+    def from_plan(cls, plan, x, labels, dtype="float64"):
+        """Builds the network of a plan and checks it on its samples.
+
+        Raises:
+            ValueError: if the dtype cannot hold the plan, or is not to be had.
+        """
+        if not plan.holds(dtype):
+            other = "a plan with another seed"
+            if dtype == "float32" and plan.holds("float64"):
+                other = 'dtype="float64"'
+            elif plan.merge == "points":
+                other = 'merge="runs", which needs fewer layers'
+            raise ValueError(
+                f"{dtype} cannot hold this network: where it is tightest, the classes "
+                f"are {plan.quality:.1e} of their rounding error apart at a spacing "
+                f"of 1, and {dtype} has {np.finfo(dtype).eps:.1e}. Received: {len(x)} "
+                f"samples, {len(plan.folds)} layers; use {other}, or fewer samples"
+            )
+        model = cls(
+            len(plan.direction), len(plan.folds), plan.classes.tolist(), dtype=dtype
+        )
+        made = keras.backend.standardize_dtype(model.weights[0].dtype)
+        if made != dtype:
+            raise ValueError(
+                f"The backend made {made} of dtype={dtype}; on JAX set "
+                'JAX_ENABLE_X64=1 before it is imported, or use dtype="float32"'
+            )
+        model.set_weights(_weights(plan))
+        wrong = np.flatnonzero(model.predict_labels(x) != np.asarray(labels))
+        if len(wrong):
+            raise ValueError(
+                f"{dtype} lost {len(wrong)} of {len(x)} samples, the first {wrong[0]}, "
+                "though its error bound allows the network; use another seed"
+            )
+        return model
+
+    def predict_labels(self, x):
+        """The label of each sample, array `(n,)`."""
+        x = np.asarray(x, np.float64).reshape(len(x), -1)
+        logits = keras.ops.convert_to_numpy(self(x.astype(self.input.dtype)))
+        return np.array(self.classes)[logits.argmax(axis=1)]
+
+    def get_config(self):
+        return {
+            "input_dim": self.input_dim,
+            "depth": self.depth,
+            "classes": self.classes,
+            "dtype": self.input.dtype,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def _weights(plan):
+    """The kernels and biases of the network, as `set_weights` takes them."""
+    read, offset = plan.direction[:, None], plan.offset  # s = h @ read + offset
+    weights = []
+    for fold in plan.folds:
+        # h = slope (s - shift) p1 + p2; LN scales it to length sqrt(3).
+        weights.append(fold.slope * read * _PLANE[0])
+        weights.append(fold.slope * (offset - fold.shift) * _PLANE[0] + _PLANE[1])
+        angle = np.array([np.cos(fold.angle), np.sin(fold.angle)])
+        read, offset = (angle @ _PLANE)[:, None] / np.sqrt(WIDTH), 0.0
+    # Lines of slope 0, 1, 2, ... that cross at the thresholds: the largest of them
+    # counts the thresholds below s.
+    count = np.arange(len(plan.classes))
+    below = np.concatenate([[0.0], np.cumsum(plan.thresholds)])
+    kernel, bias = np.empty((len(read), len(count))), np.empty(len(count))
+    kernel[:, plan.order] = read * count
+    bias[plan.order] = offset * count - below
+    return [*weights, kernel, bias]
