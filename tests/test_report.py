@@ -231,7 +231,7 @@ def test_a_clear_gain_is_recommended_and_noise_is_not():
     found = verdict.differences(results([0.5, 0.5], [0.6, 0.6]))
     assert found["8"]["visible"]
     assert found["8"]["difference"] == pytest.approx(0.1)
-    text, _ = verdict.recommend(found, {"8": {1: 1.25}})
+    text, _ = verdict.recommend(found, {"8": {1: "x1.25"}})
     assert text.startswith("Adopt LN-G with group size 8: +10.0")
     assert "x1.25 at batch 1" in text
     # The same mean, but the seeds disagree.
@@ -276,18 +276,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_latency_is_compared_in_the_mode_the_model_runs_fastest_in():
-    def row(name, graph, compiled):
-        return {
-            "name": name,
-            "latency": [
-                {"batch": 32, "mode": "graph", "median_ms": graph},
-                {"batch": 32, "mode": "XLA", "median_ms": compiled},
-            ],
-        }
+    def entry(mode, median, spread=1):
+        spread = {"q25_ms": median - spread, "q75_ms": median + spread}
+        return {"batch": 32, "mode": mode, "median_ms": median, **spread}
+
+    def row(name, graph, compiled, spread=1):
+        latency = [entry("graph", graph, spread), entry("XLA", compiled)]
+        return {"name": name, "latency": latency}
 
     rows = [row("as it is", 10, 100), row("LN-G 8", 15, 90), row("LN-G 8, int8", 1, 1)]
+    rows.insert(2, row("LN-G 4", 15, 90, spread=5))
     table = CostTable(rows, {}, {})
-    assert render.latency_ratios(table) == {"8": {32: 1.5}}
+    assert render.latency_ratios(table) == {"8": {32: "x1.50"}, "4": {32: "≈x1.50"}}
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)

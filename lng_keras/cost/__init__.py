@@ -140,7 +140,8 @@ def measure(
                 row["latency"].append(
                     {"batch": batch, "mode": mode, **timed[row["name"]]}
                 )
-    return CostTable(rows, latency.environment(), analysis.sources())
+    environment = {**latency.environment(), "load": latency.load()}
+    return CostTable(rows, environment, analysis.sources())
 
 
 def quantized(model):

@@ -142,6 +142,11 @@ def environment():
     }
 
 
+def load():
+    """Programs that wanted to run during the last minute, on average, or None."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+
+
 def _device(backend):
     if backend == "jax":
         import jax

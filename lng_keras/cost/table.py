@@ -75,6 +75,11 @@ class CostTable:
                 " Latency: median (quartiles) of warm calls, models in turns, "
                 f"n >= {least}."
             )
+        if (e.get("load") or 0) > 1.5 * e["threads"]:
+            text += (
+                f" The machine was busy (load {e['load']} on {e['threads']} threads): "
+                "do not trust these times."
+            )
         return (
             f"{text} FLOPs (batch 1): {self.sources['flops']}. Activation memory "
             f"(batch 1): {self.sources['activation_bytes']}. xN: relative to the first "

@@ -96,15 +96,20 @@ def _table(head, rows):
 
 
 def latency_ratios(table):
-    """Candidate -> {batch: latency over the model's own, in its fastest mode}."""
+    """Candidate -> {batch: text}: latency over the model's own, in its fastest mode.
+
+    "x1.20", or "≈x1.20" where the quartiles of the two overlap.
+    """
     base = _fastest(table)
-    return {
-        row["name"].split()[-1]: {
-            batch: _entry(row, batch, entry["mode"])["median_ms"] / entry["median_ms"]
-            for batch, entry in base.items()
-        }
-        for row in _plain(table)[1:]
-    }
+    ratios = {}
+    for row in _plain(table)[1:]:
+        texts = ratios.setdefault(row["name"].split()[-1], {})
+        for batch, own in base.items():
+            entry = _entry(row, batch, own["mode"])
+            apart = entry["q25_ms"] > own["q75_ms"] or entry["q75_ms"] < own["q25_ms"]
+            ratio = entry["median_ms"] / own["median_ms"]
+            texts[batch] = f"{'' if apart else '≈'}x{ratio:.2f}"
+    return ratios
 
 
 def _plain(table):
@@ -159,11 +164,13 @@ def _cost(table, ratios):
     base = rows[0]
     text = []
     for batch, entry in _fastest(table).items():
-        sizes = ", ".join(f"size {n}: x{r[batch]:.2f}" for n, r in ratios.items())
+        sizes = ", ".join(f"size {n}: {r[batch]}" for n, r in ratios.items())
         text.append(
             f"Latency at batch {batch} ({entry['mode']}, {entry['median_ms']:.3g} ms "
             f"as it is): {sizes}."
         )
+    if any("≈" in text for texts in ratios.values() for text in texts.values()):
+        text.append("≈: the quartiles overlap, no difference is visible.")
     if base["activation_bytes"]:
         peaks = [row["activation_bytes"] / base["activation_bytes"] for row in rows]
         text.append(f"Peak activations: up to x{max(peaks[1:], default=1):.2f}.")

@@ -55,7 +55,7 @@ def recommend(found, latency_ratio):
 
     Args:
         found: of `differences`.
-        latency_ratio: dict, candidate -> {batch: latency over the model's own}.
+        latency_ratio: dict, candidate -> {batch: "x1.20"}, of `render.latency_ratios`.
     """
     candidates = {n: f for n, f in found.items() if n != AS_IS}
     better = {
@@ -107,5 +107,5 @@ def _cost(name, latency_ratio):
     ratios = latency_ratio.get(name)
     if not ratios:
         return ""
-    parts = (f"x{ratio:.2f} at batch {batch}" for batch, ratio in ratios.items())
+    parts = (f"{ratio} at batch {batch}" for batch, ratio in ratios.items())
     return f"; latency {' and '.join(parts)}"

@@ -32,8 +32,7 @@ def attributes(layer):
     """Yields `(name, value)` of the attributes a layer's author has set."""
     skipped = _bookkeeping()
     for name, value in list(vars(layer).items()):
-        # TensorFlow keeps lists of its own of what an object holds.
-        if name not in skipped and not name.startswith("_self_"):
+        if name not in skipped and not name.startswith(_TENSORFLOW):
             yield name, value
     # torch keeps attributes that are modules apart.
     for name, value in list(vars(layer).get("_modules", {}).items()):
@@ -51,6 +50,9 @@ def _bookkeeping():
 
 
 _BOOKKEEPING = set()
+# TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
+# attributes that begin like those: `_self_attention_layer_norm`.
+_TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
 
 
 def _held(steps, value):
