@@ -63,15 +63,15 @@ class Block(layers.Layer):
         self.pair = (layers.LayerNormalization(),)
 
     def build(self, shape):
-        self.late = layers.LayerNormalization()
-        for layer in (self.norm, *self.mlp, self.named["last"], *self.pair, self.late):
+        self._self_late_norm = layers.LayerNormalization()
+        for layer in (self.norm, *self.mlp, self.named["last"], *self.pair, self._self_late_norm):
             layer.build(shape)
 
     def call(self, x, training=None):
         y = self.norm(x, training=training)
         for layer in self.mlp:
             y = layer(y)
-        return self.pair[0](self.named["last"](self.late(x + y)))
+        return self.pair[0](self.named["last"](self._self_late_norm(x + y)))
 
     def get_config(self):
         return {**super().get_config(), "width": self.width}
