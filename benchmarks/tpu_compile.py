@@ -64,6 +64,7 @@ def main():
     os.replace(arguments.output + ".tmp", arguments.output)
     worst = max(row["traffic"] for row in rows)
     print(f"{len(rows)} programs compiled; at most {worst} times the least traffic.")
+    print(f"Rows spread over four chips, with gradients: {collectives(topology)}.")
 
 
 def compile_one(topology, rows, channels, size, dtype, backward):
@@ -113,6 +114,37 @@ def compile_one(topology, rows, channels, size, dtype, backward):
         "memory_floor_ms": round(least / BYTES_PER_SECOND * 1e3, 4),
         "matrix_floor_ms": round(flops / FLOPS_PER_SECOND * 1e3, 4),
     }
+
+
+def collectives(topology):
+    """The collectives of a layer and its gradients, its rows over four chips."""
+    import re
+
+    import jax
+    import numpy as np
+
+    from lng_keras.kernels import jax as kernel
+    from lng_keras.kernels.spec import Spec
+
+    kernel._interpreted = lambda: False  # compiled for a TPU, though none is here
+    mesh = jax.sharding.Mesh(np.array(topology.devices), ("batch",))
+    spec = Spec(96, (1, 2), 1e-5, True)
+
+    def gradients(x, gamma, beta, dy):
+        normalize = kernel.over(mesh)
+        y, vjp = jax.vjp(lambda *a: normalize(kernel._Pallas, spec, *a), x, gamma, beta)
+        return y, vjp(dy)
+
+    def argument(shape, *axes):
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+        return jax.ShapeDtypeStruct(shape, "float32", sharding=sharding)
+
+    x, weight = argument((8192, 1, 768), "batch"), argument((768,))
+    lowered = jax.jit(gradients).trace(x, weight, weight, x)
+    text = lowered.lower(lowering_platforms=("tpu",)).compile().as_text()
+    names = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
+    found = re.findall(rf"= (.+?) ({names})(?:-start)?\(", text)
+    return ", ".join(f"{name} of {shape}" for shape, name in found) or "none"
 
 
 def products_per_tile(dtype, backward):

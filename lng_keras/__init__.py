@@ -2,6 +2,7 @@
 
 import importlib
 
+from lng_keras import swap as swap  # registers the class of swapped saved layers
 from lng_keras.functional import group_layer_normalization as group_layer_normalization
 from lng_keras.normalization import GroupLayerNormalization as GroupLayerNormalization
 from lng_keras.normalization import (

@@ -15,7 +15,15 @@ import sys
 FOLDER = pathlib.Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
 # Tests of data, tables and pages: the same on every backend.
-ONCE = ("test_data", "test_tables", "test_corruptions", "test_presets", "test_report")
+ONCE = (
+    "test_corruptions",
+    "test_data",
+    "test_presets",
+    "test_report",
+    "test_reproduce",
+    "test_robustness",
+    "test_tables",
+)
 
 
 def commands(only):

@@ -48,8 +48,11 @@ def _on_each_device(rows):
     if not isinstance(distribution, keras.distribution.DataParallel):
         return None
     mesh = distribution.device_mesh.backend_mesh
-    if rows.shape[0] % mesh.size:
-        return None
+    return None if rows.shape[0] % mesh.size else over(mesh)
+
+
+def over(mesh):
+    """`_normalize` for rows spread over all axes of a `jax.sharding.Mesh`."""
     spread = jax.sharding.PartitionSpec(mesh.axis_names)
     whole = jax.sharding.PartitionSpec()
 
