@@ -18,6 +18,7 @@ _SHIFTS = np.linspace(-1.2, 1.2, 7)
 _NEAR = 4  # points from either end between which pairs are always tried
 _REFINEMENTS = (0.25, 0.12)  # spread of the search around the best, in log slope
 _BEST, _AROUND = 8, 16
+_NUMBERS = 150_000  # at most this many points of candidate lines at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,9 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, width=16):
         return None
     grid = np.meshgrid(_SLOPES, _SHIFTS, np.arange(len(pairs)), indexing="ij")
     slope, shift, pair = (g.ravel() for g in grid)
+    if len(pair) * len(t) > _NUMBERS:  # the cost of a layer does not grow with m^2
+        chosen = rng.permutation(len(pair))[: max(_NUMBERS // len(t), 100)]
+        slope, shift, pair = slope[chosen], shift[chosen], pair[chosen]
     score, angle = _score(points, slope, shift, *pairs[pair].T, merge, bonus)
     for spread in _REFINEMENTS:
         best = np.argsort(-score)[:_BEST]

@@ -17,7 +17,7 @@ class Verification(typing.NamedTuple):
     bits: int
 
 
-def verify(model, x, labels, bits=256):
+def verify(model, x, labels, bits=None):
     """Evaluates an `LNNetClassifier` in ball arithmetic and compares its outputs.
 
     The weights are taken as the exact numbers that they are. Each operation returns a
@@ -28,7 +28,8 @@ def verify(model, x, labels, bits=256):
     Args:
         model: `LNNetClassifier`.
         x: array `(m, ...)` and labels: array `(m,)`.
-        bits: int, bits of the mantissa; more decide what is undecided.
+        bits: int, bits of the mantissa; more decide what is undecided. None: 128 and
+            16 for each layer, since the balls widen from layer to layer.
     Returns:
         `Verification`.
     Raises:
@@ -36,6 +37,8 @@ def verify(model, x, labels, bits=256):
     """
     from flint import arb, ctx
 
+    if bits is None:
+        bits = 128 + 16 * model.depth
     before, ctx.prec = ctx.prec, bits
     try:
         weights = [_exact(w, arb) for w in model.get_weights()]
