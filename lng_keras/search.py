@@ -123,7 +123,9 @@ def search_group_size(
     if who != "tuner0":
         say(f"{who}: done; tuner0 makes the comparison")
         return None
-    chosen = _finalists(tuner, stages, finalists)
+    # Now: on several machines, the chief that knows of the trials ends soon.
+    trials = _trials(tuner)
+    chosen = _finalists(trials, stages, finalists)
     settings = dict(
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -146,7 +148,6 @@ def search_group_size(
     )
     for row, costs in zip(rows, table.rows, strict=True):
         row.update({k: v for k, v in costs.items() if k not in ("name", "layers")})
-    trials = _trials(tuner)
     result = SearchResult(rows, trials, dict(settings, seeds=seeds), table)
     write(
         os.path.join(directory, "search.json"), json.dumps(result.to_dict(), indent=1)
@@ -302,13 +303,12 @@ def name_of(sizes):
     return " ".join(f"{stage}={size or 'own'}" for stage, size in sizes.items())
 
 
-def _finalists(tuner, stages, count):
+def _finalists(trials, stages, count):
     """Name -> sizes: the model as it is first, then the best that Hyperband found."""
     chosen = {AS_IS: dict.fromkeys(stages, 0)}
-    for trial in tuner.oracle.get_best_trials(10**6):
-        values = trial.hyperparameters.values
-        sizes = {stage: values[f"group_size/{stage}"] for stage in stages}
+    for trial in trials:
         if len(chosen) <= count:
+            sizes = trial["group_sizes"]
             chosen.setdefault(name_of(sizes), sizes)
     return chosen
 

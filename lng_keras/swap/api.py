@@ -23,7 +23,7 @@ def swap_normalization(
     All other weights are carried over bit for bit, and gamma and beta of the
     normalizations where the new ones have them in a shape that agrees. Layers keep
     their names and the model given is not changed. The copy trains, saves and loads
-    like any model, provided that `lng_keras` is imported where it is loaded.
+    like any model, provided that `lng_keras.swap` is imported where it is loaded.
 
     Models and layers that make their layers themselves come back as instances of
     their class whose config records the swap; their own config must rebuild them.
