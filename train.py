@@ -25,7 +25,7 @@ def main(argv):
     settings = train_flags.settings()
     try:
         if settings["evaluate"]:
-            evaluate(pathlib.Path(settings["evaluate"]))
+            evaluate(settings["evaluate"])
         else:
             run(started)
     except OSError as error:  # full disk, read-only folder
@@ -52,13 +52,14 @@ def load_data(settings):
     return data
 
 
-def evaluate(path):
+def evaluate(name):
     """Evaluates a saved model on the test images and prints one line."""
+    from zoo import evaluation, export
+
+    path = export.find(name)
     stored = path.parent / "flags.txt"
     if stored.is_file():
         train_flags.adopt(stored, only=train_flags.DATA_FLAGS)
-    from zoo import evaluation, export
-
     model = export.load(path)
     data = load_data(train_flags.settings())
     result = evaluation.evaluate(model, data.test)

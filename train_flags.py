@@ -32,8 +32,9 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "evaluate",
     None,
-    "A model.keras to evaluate on the test images instead of training. The flags of "
-    "its data set come from the flags.txt beside it, unless given.",
+    "A model.keras, or the name of a preset, to evaluate on the test images instead of "
+    "training. The flags of its data set come from the flags.txt beside it, unless "
+    "given. Default none: train.",
 )
 flags.DEFINE_float(
     "checkpoint_minutes",
@@ -181,6 +182,13 @@ flags.DEFINE_float(
     "from 0 at the first. Default 0.",
     lower_bound=0.0,
     upper_bound=0.99,
+)
+
+flags.DEFINE_string(
+    "init",
+    None,
+    "A model.keras, or the name of a preset, whose weights to start from where layer, "
+    "name and shape agree. Default none: from random weights.",
 )
 
 # ---- optimization: None is the model's recipe, zoo/recipes.py ----

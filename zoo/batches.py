@@ -4,6 +4,8 @@ Nothing is remembered between batches, so a run that is interrupted after any ba
 continues with exactly the batches it would have seen.
 """
 
+import concurrent.futures
+
 import keras
 import numpy as np
 
@@ -11,7 +13,36 @@ PAD = 4  # pixels on each side before cropping, as He et al. 2016 train on CIFAR
 _ORDER, _AUGMENT = 0, 1  # streams of random numbers
 
 
-class Batches(keras.utils.PyDataset):
+class MadeAhead(keras.utils.PyDataset):
+    """A data set whose next batches are made in threads while one is used.
+
+    Not by Keras' own threads (`workers=2`): on JAX Keras looks at the first batch and
+    begins the epoch anew, but its queue goes on from where it was, so that the first
+    epoch of a process would see other batches than a resumed one.
+    """
+
+    _AHEAD = 2
+
+    def __init__(self):
+        super().__init__(workers=1)
+        self._coming = {}
+
+    def __getitem__(self, i):
+        coming = self._coming.pop(i, None)
+        for j in range(i + 1, min(i + 1 + self._AHEAD, len(self))):
+            if j not in self._coming:
+                self._coming[j] = _POOL.submit(self.make, j)
+        return self.make(i) if coming is None else coming.result()
+
+    def make(self, i):
+        """Returns batch `i`; a pure function of it."""
+        raise NotImplementedError
+
+
+_POOL = concurrent.futures.ThreadPoolExecutor(max_workers=2)
+
+
+class Batches(MadeAhead):
     """Training batches `(images, labels)`: float32 in [-1, 1] and one-hot float32.
 
     Every example once an epoch, in an order drawn from (seed, epoch); the examples
@@ -44,8 +75,7 @@ class Batches(keras.utils.PyDataset):
         worker=0,
         workers=1,
     ):
-        # Two threads: the next batch is made while the model trains on this one.
-        super().__init__(workers=2, max_queue_size=8)
+        super().__init__()
         self.images, self.labels, self.classes = images, labels, classes
         self.batch_size, self.crop, self.flip = batch_size, crop, flip
         self.seed, self.epoch, self.first_batch = seed, epoch, first_batch
@@ -56,7 +86,7 @@ class Batches(keras.utils.PyDataset):
     def __len__(self):
         return len(self.labels) // self.batch_size - self.first_batch
 
-    def __getitem__(self, i):
+    def make(self, i):
         i += self.first_batch
         indices = self.order[i * self.batch_size : (i + 1) * self.batch_size]
         images = self.images[indices[self.part]]

@@ -10,17 +10,17 @@ from zoo.errors import InputError
 from zoo.optimization import innermost
 
 
-class _Images(keras.utils.PyDataset):
+class _Images(batches.MadeAhead):
     """All images in order; the last batch is filled up to one constant shape."""
 
     def __init__(self, images, batch_size):
-        super().__init__(workers=2, max_queue_size=8)
+        super().__init__()
         self.images, self.batch_size = images, batch_size
 
     def __len__(self):
         return -(-len(self.images) // self.batch_size)
 
-    def __getitem__(self, i):
+    def make(self, i):
         start = i * self.batch_size
         indices = np.arange(start, start + self.batch_size) % len(self.images)
         return (batches.normalize(self.images[indices]),)
@@ -80,6 +80,10 @@ def averaged_weights(model):
     # TensorFlow, which changes the last bits.
     raw = [keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # An array of its own: on JAX the model's arrays are given away at each call,
+        # and the optimizer's averages would go with them.
+        variable.assign(keras.ops.convert_to_numpy(variable).copy())
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ import zipfile
 
 import keras
 
+import zoo
 from zoo.errors import InputError
 from zoo.run_folder import TEMPORARY
 
@@ -19,7 +20,7 @@ def save(model, path):
     temporary = path.with_name(f"{path.stem}{TEMPORARY}{path.suffix}")
     try:
         # The same layers in an uncompiled model: it is a third of the size.
-        keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
+        keras.Model(model.input, model.output, name=model.name).save(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -66,3 +67,45 @@ def _check_archive(path):
                 f"{path} unpacks {member.filename} to {member.file_size} bytes, "
                 f"{ratio:.0f} times its packed size: a zip bomb; it is not loaded"
             )
+
+
+def find(name):
+    """Returns the path of a saved model: `name` itself, or that of a preset so named.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    if pathlib.Path(name).exists() or pathlib.Path(name).suffix == ".keras":
+        return pathlib.Path(name)
+    try:
+        return pathlib.Path(zoo.preset_path(name))
+    except ValueError as error:
+        raise InputError(f"{name} is no file and no preset: {error}") from error
+
+
+def copy_weights(source, target):
+    """Copies the weights whose layer, name and shape agree.
+
+    A classifier for another number of classes, or another normalization, stays at its
+    initial values.
+
+    Args:
+        source, target: `keras.Model`, with layer names as the zoo gives them.
+    Returns:
+        The number of weights taken and of those left.
+    Raises:
+        InputError: if none agrees.
+    """
+    given = {weight.path: weight for weight in source.weights}
+    taken = 0
+    for weight in target.weights:
+        old = given.get(weight.path)
+        if old is not None and tuple(old.shape) == tuple(weight.shape):
+            weight.assign(keras.ops.convert_to_numpy(old))
+            taken += 1
+    if not taken:
+        raise InputError(
+            f"no weight of {source.name} fits {target.name}; give a model of the same "
+            "--model, --width and --patch_size"
+        )
+    return taken, len(target.weights) - taken

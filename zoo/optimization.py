@@ -69,7 +69,11 @@ def compile_model(
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,
     )
+    # All variables exist from now on, so that a checkpoint can be put back.
     model.optimizer.build(model.trainable_variables)
+    labels = keras.ops.eye(model.output_shape[-1])
+    model.compute_metrics(None, labels, labels)
+    model.reset_metrics()
 
 
 def decays(variable):

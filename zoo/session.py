@@ -69,8 +69,10 @@ def run(settings, folder, load_data, write_flags, started):
             f"--batch_size={settings['batch_size']} is larger than the "
             f"{len(data.train)} training images; make it smaller"
         )
-    model = build(settings, data, steps)
     checkpoint = checkpoints.load_newest(folder / "checkpoints")
+    # A resumed run has its weights, and need not find the model it began from.
+    init = None if checkpoint else settings["init"]
+    model = build({**settings, "init": init}, data, steps)
     describe(settings, data, folder, write_flags, checkpoint)
     rows = checkpoint[1]["rows"] if checkpoint else []
     print(
@@ -176,6 +178,10 @@ def build(settings, data, steps):
         raise InputError(
             f"--model={settings['model']} --norm={settings['norm']}: {error}"
         ) from error
+    if settings["init"]:
+        path = export.find(settings["init"])
+        taken, left = export.copy_weights(export.load(path), model)
+        print(f"{taken} weights from {path}, {left} at their initial values.")
     optimization.compile_model(
         model,
         total_steps=settings["epochs"] * steps,

@@ -66,11 +66,11 @@ def train(
     """
     steps = len(data.train) // batch_size
     position = {"epoch": 0, "batch": 0, "seconds": 0.0}
-    rows, best, metric_values = [], {"epoch": 0, "accuracy": -1.0}, None
+    rows, best, state = [], {"epoch": 0, "accuracy": -1.0}, None
     if resume_from is not None:
-        arrays, meta = resume_from
-        metric_values = restore_state(model, arrays)
+        state, meta = resume_from
         position, rows, best = meta["position"], meta["rows"], meta["best"]
+        restore_state(model, state)  # once more when `fit` begins, see _Watch
 
     def save():
         if folder is not None:
@@ -85,16 +85,17 @@ def train(
     while position["epoch"] < epochs:
         epoch, first = position["epoch"], position["batch"]
         watch = _Watch(
-            first, epoch * steps, metric_values, on_batch, should_stop,
+            first, epoch * steps, state, on_batch, should_stop,
             checkpoint_minutes * 60 if folder is not None else math.inf,
         )  # fmt: skip
         started = time.perf_counter()
-        metric_values = None
+        state = None
         model.fit(
             make_batches(epoch, first),
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=steps - first,
+            shuffle=False,  # Keras would shuffle the batches, from no seed of ours
             verbose=0,
             callbacks=[watch],
         )
@@ -105,9 +106,7 @@ def train(
             save()
             if should_stop():
                 raise Stopped(f"stopped after step {_step(position, steps)}")
-            metric_values = [
-                keras.ops.convert_to_numpy(v) for v in model.metrics_variables
-            ]
+            state = collect_state(model)
             continue
         evaluating = time.perf_counter()
         row = _row(model, data, watch.logs, position, steps, batch_size)
@@ -135,22 +134,20 @@ def train(
 class _Watch(keras.callbacks.Callback):
     """Follows one epoch, or the rest of one, batch by batch."""
 
-    def __init__(
-        self, first, step_offset, metric_values, on_batch, should_stop, seconds
-    ):
+    def __init__(self, first, step_offset, state, on_batch, should_stop, seconds):
         super().__init__()
         self.done, self._first, self._offset = first, first, step_offset
-        self._metric_values = metric_values
+        self._state = state
         self._on_batch, self._should_stop = on_batch, should_stop
         self._until = time.monotonic() + seconds
         self.use_ema, self.logs = False, {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Keras has just reset the metrics: put back those of the first part.
-        for variable, value in zip(
-            self.model.metrics_variables, self._metric_values or (), strict=False
-        ):
-            variable.assign(value)
+        # Not earlier: the first `fit` builds the model's metrics, which draws from the
+        # seeds of dropout, and each `fit` resets the metrics.
+        if self._state is not None:
+            restore_state(self.model, self._state, metrics=self._first > 0)
+            self._state = None
 
     def on_train_batch_end(self, batch, logs=None):
         self.done = self._first + batch + 1
@@ -213,11 +210,9 @@ def collect_state(model):
     }
 
 
-def restore_state(model, arrays):
-    """Puts the arrays of `collect_state` back.
+def restore_state(model, arrays, metrics=False):
+    """Puts the arrays of `collect_state` back; those of the metrics if `metrics`.
 
-    Returns:
-        The values of the metrics, which Keras resets when an epoch begins.
     Raises:
         ValueError: if they are another model's or another optimizer's.
     """
@@ -227,17 +222,19 @@ def restore_state(model, arrays):
         for group in ("model", "optimizer")
         for i, variable in enumerate(groups[group])
     }
-    metrics = {name: a for name, a in arrays.items() if name.startswith("metrics_")}
-    if expected.keys() | metrics.keys() != arrays.keys() or any(
+    stored = {name for name in arrays if not name.startswith("metrics_")}
+    if expected.keys() != stored or any(
         tuple(v.shape) != arrays[name].shape for name, v in expected.items()
     ):
         raise ValueError(
             f"The checkpoint has {len(arrays)} variables of another model or "
             f"optimizer than this one's {len(expected)}."
         )
+    if metrics:
+        for i, variable in enumerate(groups["metrics"]):
+            expected[f"metrics_{i:04d}"] = variable
     for name, variable in expected.items():
         variable.assign(arrays[name])
-    return [metrics[name] for name in sorted(metrics)]
 
 
 def _variables(model):
