@@ -242,6 +242,16 @@ def test_a_clear_gain_is_recommended_and_noise_is_not():
     assert verdict.recommend(found, {})[0].startswith("Do not adopt")
 
 
+def test_a_model_that_has_not_learned_is_no_reason_to_adopt():
+    found = verdict.differences(results([0.11, 0.11], [0.2, 0.2]))
+    assert found["8"]["visible"]
+    text, _ = verdict.recommend(found, {}, chance=0.1, examples=1000)
+    assert text.startswith("Too little training to tell")
+    assert "ahead by +9.0" in text
+    text, _ = verdict.recommend(found, {}, chance=0.05, examples=1000)
+    assert text.startswith("Adopt")
+
+
 def test_equal_models_are_not_different():
     found = verdict.differences(results([0.5], [0.5]))
     assert found["8"]["difference"] == 0

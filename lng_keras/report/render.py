@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from lng_keras.extras import needed
 from lng_keras.report import pictures, verdict
 from lng_keras.report.experiment import AS_IS
@@ -11,7 +13,8 @@ from lng_keras.version import __version__
 def content(model_name, swap, found, results, table, profile, data, settings):
     """Everything the page shows, as plain data; see `poc` for the arguments."""
     ratios = latency_ratios(table)
-    headline, sureness = verdict.recommend(found, ratios)
+    chance = float(np.bincount(data.y_val).max() / len(data.y_val))
+    headline, sureness = verdict.recommend(found, ratios, chance, len(data.y_val))
     note = ""
     if profile:
         note = (

@@ -50,12 +50,14 @@ def differences(results):
     return found
 
 
-def recommend(found, latency_ratio):
+def recommend(found, latency_ratio, chance=0.0, examples=None):
     """Returns `(headline, sureness)`, two sentences.
 
     Args:
         found: of `differences`.
         latency_ratio: dict, candidate -> {batch: "x1.20"}, of `render.latency_ratios`.
+        chance: accuracy of always answering the most frequent class, a fraction.
+        examples: int, validation examples.
     """
     candidates = {n: f for n, f in found.items() if n != AS_IS}
     better = {
@@ -71,7 +73,22 @@ def recommend(found, latency_ratio):
         "validation examples"
         + (" and the spread over seeds." if seeds > 1 else " alone: one seed has none.")
     )
-    if better:
+    base = found[AS_IS]["accuracy"]
+    noise = np.sqrt(base * (1 - base) / examples) if examples else 0.0
+    if base <= chance + 2 * noise:
+        text = (
+            f"Too little training to tell: the model as it is reaches "
+            f"{100 * base:.1f} %, not clearly more than always answering the most "
+            f"frequent class ({100 * chance:.1f} %). Give more epochs or a trained "
+            "model."
+        )
+        if better:
+            best = max(better, key=lambda n: better[n]["difference"])
+            text += (
+                f" In this short training group size {best} is ahead by "
+                f"{points(better[best])}{_cost(best, latency_ratio)}."
+            )
+    elif better:
         best = max(better, key=lambda n: better[n]["difference"])
         f = better[best]
         text = (
