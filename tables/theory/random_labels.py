@@ -47,7 +47,9 @@ def plan(budget, seeds):
     if budget == "smoke":
         return [("linear", 1, 0), ("LN-G, size 8", 1, 0)]
     first = [(net, HEADLINE_DEPTH, 0) for net in NETS]
-    sweep = [(net, depth, 0) for depth in DEPTHS for net in NETS]
+    # Likewise an interrupted sweep should have one net at every depth.
+    nets = ["LN-G, size 8", "linear", "LN", "LN-G, size 16", "LN-G, size 4"]
+    sweep = [(net, depth, 0) for net in nets for depth in DEPTHS]
     spread = [(net, HEADLINE_DEPTH, seed) for seed in range(seeds) for net in NETS]
     if budget == "full":
         spread += [(n, d, seed) for seed in range(seeds) for d in DEPTHS for n in NETS]
