@@ -96,6 +96,7 @@ def test_a_second_run_uses_what_is_finished(folder, capsys):
     assert (folder / "report" / "report.md").read_text() == before
 
 
+@pytest.mark.slow
 def test_progress_is_shown_and_another_budget_is_trained_again(folder, capsys):
     assert run(folder, "--epochs=1", "--seeds=1", "--group_size=4,8") == 0
     said = capsys.readouterr().err

@@ -37,6 +37,7 @@ class Interrupted(KeyboardInterrupt):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_continues(tmp_path):
     said = []
 
