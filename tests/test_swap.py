@@ -63,9 +63,11 @@ class Block(layers.Layer):
         self.pair = (layers.LayerNormalization(),)
 
     def build(self, shape):
+        # Named like what TensorFlow keeps for itself, as KerasHub names its norms.
         self._self_late_norm = layers.LayerNormalization()
-        for layer in (self.norm, *self.mlp, self.named["last"], *self.pair, self._self_late_norm):
+        for layer in (self.norm, *self.mlp, self.named["last"], *self.pair):
             layer.build(shape)
+        self._self_late_norm.build(shape)
 
     def call(self, x, training=None):
         y = self.norm(x, training=training)
