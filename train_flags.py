@@ -191,6 +191,40 @@ flags.DEFINE_string(
     "name and shape agree. Default none: from random weights.",
 )
 
+flags.DEFINE_string(
+    "teacher",
+    None,
+    "A model.keras, or the name of a preset, from whose outputs the model learns as "
+    "well as from the labels (distillation). Default none.",
+)
+flags.DEFINE_float(
+    "teacher_weight",
+    0.5,
+    "Fraction in [0, 1] of the loss that is the distance to --teacher. Default 0.5: as "
+    "much as the labels.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_float(
+    "temperature",
+    3.0,
+    "Softens the outputs that are compared with --teacher's; no unit. Default 3: shows "
+    "the teacher's second choices.",
+    lower_bound=0.01,
+)
+flags.DEFINE_list(
+    "export",
+    [],
+    "Formats to write beside model.keras, comma separated: onnx, litert, saved_model, "
+    "openvino. Default none: each needs a package of its own.",
+)
+flags.DEFINE_list(
+    "search_group_size",
+    [],
+    "Instead of training, compare these group sizes, such as 4,8,16, with KerasTuner; "
+    "the same command with the same --run_dir continues. Default none.",
+)
+
 # ---- optimization: None is the model's recipe, zoo/recipes.py ----
 flags.DEFINE_integer(
     "epochs",
@@ -283,10 +317,12 @@ flags.DEFINE_integer(
 _NOT_RESULT = frozenset(
     (
         *("run_dir", "resume", "allow_changes", "evaluate", "checkpoint_minutes"),
-        *("data_dir", "steps_per_execution"),
+        *("data_dir", "steps_per_execution", "export"),
     )
 )
-_NOT_KEPT = frozenset(("run_dir", "resume", "allow_changes", "evaluate"))
+_NOT_KEPT = frozenset(
+    ("run_dir", "resume", "allow_changes", "evaluate", "search_group_size")
+)
 DATA_FLAGS = ("dataset", "data_dir", "image_size", "grayscale")
 
 
@@ -330,9 +366,9 @@ def write(values):
     Read back they give the same values: Python writes floats so that they round-trip.
     """
     return "".join(
-        f"--{name}={value}\n"
+        f"--{name}={','.join(value) if isinstance(value, list) else value}\n"
         for name, value in values.items()
-        if value is not None and name not in _NOT_KEPT
+        if value not in (None, []) and name not in _NOT_KEPT
     )
 
 

@@ -26,6 +26,11 @@ class _Images(batches.MadeAhead):
         return (batches.normalize(self.images[indices]),)
 
 
+def classifier(model):
+    """Returns the model that classifies: the student of a distiller, or itself."""
+    return getattr(model, "student", model)
+
+
 def evaluate(model, split, batch_size=256):
     """Returns `{"loss", "accuracy"}` of a model that maps images to logits.
 
@@ -40,6 +45,7 @@ def evaluate(model, split, batch_size=256):
         InputError: if the model takes other images, or has fewer outputs than there
             are classes.
     """
+    model = classifier(model)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or any(
         size not in (None, wanted)

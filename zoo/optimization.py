@@ -71,7 +71,8 @@ def compile_model(
     )
     # All variables exist from now on, so that a checkpoint can be put back.
     model.optimizer.build(model.trainable_variables)
-    labels = keras.ops.eye(model.output_shape[-1])
+    student = getattr(model, "student", model)  # of a distiller
+    labels = keras.ops.eye(student.output_shape[-1])
     model.compute_metrics(None, labels, labels)
     model.reset_metrics()
 

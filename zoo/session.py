@@ -69,6 +69,8 @@ def run(settings, folder, load_data, write_flags, started):
             f"--batch_size={settings['batch_size']} is larger than the "
             f"{len(data.train)} training images; make it smaller"
         )
+    if settings["search_group_size"]:
+        return search(settings, data, steps, folder)
     checkpoint = checkpoints.load_newest(folder / "checkpoints")
     # A resumed run has its weights, and need not find the model it began from.
     init = None if checkpoint else settings["init"]
@@ -76,7 +78,8 @@ def run(settings, folder, load_data, write_flags, started):
     describe(settings, data, folder, write_flags, checkpoint)
     rows = checkpoint[1]["rows"] if checkpoint else []
     print(
-        f"{model.name}, norm {settings['norm']}: {model.count_params():,} parameters; "
+        f"{model.name}, norm {settings['norm']}: "
+        f"{evaluation.classifier(model).count_params():,} parameters; "
         f"{keras.backend.backend()}{', compiled' * bool(settings['jit_compile'])}; "
         f"{settings['epochs']} epochs of {steps} steps; folder {folder}",
         flush=True,
@@ -182,6 +185,13 @@ def build(settings, data, steps):
         path = export.find(settings["init"])
         taken, left = export.copy_weights(export.load(path), model)
         print(f"{taken} weights from {path}, {left} at their initial values.")
+    if settings["teacher"]:
+        from lng_keras.distillation import distiller
+
+        teacher = export.load(export.find(settings["teacher"]))
+        model = distiller(
+            model, teacher, settings["temperature"], settings["teacher_weight"]
+        )
     optimization.compile_model(
         model,
         total_steps=settings["epochs"] * steps,
@@ -195,6 +205,42 @@ def build(settings, data, steps):
         },
     )
     return model
+
+
+def search(settings, data, steps, folder):
+    """Compares group sizes instead of training; prints the result. Returns 0."""
+    import zoo.batches
+    from lng_keras.search import search_group_size
+
+    def build_with(size):
+        """The model with groups of `size` channels, or with plain LN for None."""
+        norm = settings["norm"] if size else "ln"
+        changed = {"norm": norm, "group_size": size, "groups": None}
+        return build({**settings, **changed}, data, steps)
+
+    try:
+        sizes = [int(size) for size in settings["search_group_size"]]
+    except ValueError as error:
+        raise InputError(
+            f"--search_group_size={','.join(settings['search_group_size'])} must be "
+            "whole numbers with commas between, such as 4,8,16"
+        ) from error
+    held_out = data.validation or data.test
+    result = search_group_size(
+        build_with,
+        batch_maker(settings, data)(0, 0),
+        (
+            zoo.batches.normalize(held_out.images),
+            zoo.batches.one_hot(held_out.labels, len(data.class_names)),
+        ),
+        candidates=sizes,
+        max_epochs=settings["epochs"],
+        compile=lambda model: model,
+        directory=str(folder / "search"),
+        inputs=np.zeros((1, *data.image_shape), np.float32),
+    )
+    print(result)
+    return 0
 
 
 def batch_maker(settings, data):
@@ -294,6 +340,7 @@ def finish(model, data, settings, folder, outcome, started):
     if outcome["best_epoch"] != settings["epochs"]:
         arrays, _ = checkpoints.load(folder / "checkpoints" / checkpoints.BEST)
         training.restore_state(model, arrays)
+    student = evaluation.classifier(model)
     train = data.train
     if len(train) > _TRAIN_ACCURACY_IMAGES:
         train = train.take(np.arange(_TRAIN_ACCURACY_IMAGES))
@@ -305,7 +352,15 @@ def finish(model, data, settings, folder, outcome, started):
                 *([("validation", data.validation)] if data.validation else []),
             )
         }
-        export.save(model, folder / "model.keras")
+        export.save(student, folder / "model.keras")
+        for kind in settings["export"]:
+            from lng_keras.export import export as export_model
+
+            done = export_model(student, str(folder / f"model_{kind}"), kind)
+            print(
+                f"Exported {done['path']}: {done['difference']:.1g} from Keras, "
+                f"{done['bytes'] / 1e6:.1f} MB."
+            )
     rows = outcome["rows"]
     result = {
         f"{name}_{quantity}": value
@@ -315,7 +370,7 @@ def finish(model, data, settings, folder, outcome, started):
     result |= {
         "epochs": settings["epochs"],
         "best_epoch": outcome["best_epoch"],
-        "parameters": model.count_params(),
+        "parameters": student.count_params(),
         # Of all sessions of the run, without their starts but the last one's.
         "seconds": round(
             sum(row["seconds"] + row["evaluation_seconds"] for row in rows), 1
