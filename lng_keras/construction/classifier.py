@@ -97,7 +97,7 @@ class LNNetClassifier(keras.Model):
                 f"The backend made {made} of dtype={dtype}; on JAX set "
                 'JAX_ENABLE_X64=1 before it is imported, or use dtype="float32"'
             )
-        model.set_weights(_weights(plan))
+        model.set_weights(network_weights(plan))
         wrong = np.flatnonzero(model.predict_labels(x) != np.asarray(labels))
         if len(wrong):
             raise ValueError(
@@ -126,7 +126,7 @@ class LNNetClassifier(keras.Model):
         return cls(**config)
 
 
-def _weights(plan):
+def network_weights(plan):
     """The kernels and biases of the network, as `set_weights` takes them."""
     read, offset = plan.direction[:, None], plan.offset  # s = h @ read + offset
     weights = []

@@ -18,7 +18,7 @@ _SHIFTS = np.linspace(-1.2, 1.2, 7)
 _NEAR = 4  # points from either end between which pairs are always tried
 _REFINEMENTS = (0.25, 0.12)  # spread of the search around the best, in log slope
 _BEST, _AROUND = 8, 16
-_NUMBERS = 150_000  # at most this many points of candidate lines at once
+_NUMBERS = 60_000  # at most this many points of candidate lines at once
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,7 +110,7 @@ def least_squares_accuracy(x, labels):
     for block, k in _blocks(x, classes, mean):
         outputs = (block * scale) @ weights + counts / len(x)
         right += np.count_nonzero(outputs.argmax(axis=1) == k)
-    return right / len(x)
+    return float(right / len(x))
 
 
 def _reduce(x, classes, targets):

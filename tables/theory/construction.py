@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from lng_keras.construction import LNNetClassifier, plan_layers, verify
+from lng_keras.construction.classifier import network_weights
 from tables.theory import files
 
 _DRAWS = [(10, 2), (20, 2), (40, 2), (60, 2), (30, 3), (60, 3), (30, 10), (60, 10)]
@@ -34,8 +35,8 @@ def draws(budget, output):
     path = output / "construction_draws.csv"
     done = {(r["m"], r["classes"], r["merge"]): r for r in files.read_csv(path)}
     rows = []
-    for m, classes in _DRAWS:
-        for merge in ("points", "runs"):
+    for merge in ("points", "runs"):
+        for m, classes in _DRAWS:
             key = (str(m), str(classes), merge)
             row = done.get(key)
             if row is None or int(row["draws"]) != count:
@@ -49,13 +50,18 @@ def draws(budget, output):
 def _draw(m, classes, merge, count):
     started = time.time()
     right, layers, quality = 0, [], []
+    models = {}  # by depth: making a deep model takes longer than planning it
     for seed in range(count):
         x, labels = sample(m, classes, seed)
         plan = plan_layers(x, labels, seed, merge)
         quality.append(plan.quality)
         layers.append(len(plan.folds))
         if plan.holds("float64"):
-            model = LNNetClassifier.from_plan(plan, x, labels)
+            depth = len(plan.folds)
+            if depth not in models:
+                models[depth] = LNNetClassifier(_FEATURES, depth, plan.classes.tolist())
+            model = models[depth]
+            model.set_weights(network_weights(plan))
             right += bool((model.predict_labels(x) == labels).all())
     return dict(
         m=m,
@@ -107,21 +113,17 @@ def reach(budget, output):
 
 def _right(plan, x, labels, dtype):
     """Samples that the Keras network of this dtype gets right, held or not."""
-    from lng_keras.construction.classifier import _weights
-
     model = LNNetClassifier(
         x.shape[1], len(plan.folds), plan.classes.tolist(), dtype=dtype
     )
-    model.set_weights(_weights(plan))
+    model.set_weights(network_weights(plan))
     return int((model.predict_labels(x) == labels).sum())
 
 
 def _proof(plan, x, labels):
     """Ball arithmetic on the float64 weights: samples proved right."""
-    from lng_keras.construction.classifier import _weights
-
     model = LNNetClassifier(x.shape[1], len(plan.folds), plan.classes.tolist())
-    model.set_weights(_weights(plan))
+    model.set_weights(network_weights(plan))
     result = verify(model, x, labels)
     return dict(proved_right=result.right, proof_bits=result.bits)
 
@@ -133,8 +135,6 @@ def shatter(budget, output):
         x = np.random.default_rng(m).normal(size=(m, 2))
         checked = right = 0
         model = LNNetClassifier(2, m - 2, [0, 1])
-        from lng_keras.construction.classifier import _weights
-
         for code in range(2**m):
             labels = (code >> np.arange(m)) & 1
             checked += 1
@@ -142,7 +142,7 @@ def shatter(budget, output):
                 weights = [np.zeros_like(w) for w in model.get_weights()]
                 weights[-1][labels[0]] = 1
             else:
-                weights = _weights(plan_layers(x, labels, 0, "points"))
+                weights = network_weights(plan_layers(x, labels, 0, "points"))
             model.set_weights(weights)
             right += bool((model.predict_labels(x) == labels).all())
         rows.append(dict(layers=m - 2, points=m, labelings=checked, realized=right))

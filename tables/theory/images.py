@@ -16,3 +16,10 @@ def random_labels(data, seed):
     import zoo.data
 
     return zoo.data.randomize_labels(data, seed).train.labels
+
+
+def select(data, count):
+    """Returns the data with the first training images of each class, `count` in all."""
+    import zoo.data
+
+    return zoo.data.select(data, train_examples=count)
