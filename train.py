@@ -103,7 +103,8 @@ def run(started):
     finally:
         if not existed and not any(folder.iterdir()):
             folder.rmdir()  # nothing was done: leave nothing
-        del lock
+        if lock is not None:
+            os.close(lock)
     if outcome:
         sys.exit(outcome)
 

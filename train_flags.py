@@ -313,6 +313,14 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 
+flags.DEFINE_enum(
+    "distribute",
+    "none",
+    ["none", "data"],
+    "data: share each batch between all devices of this machine (JAX: GPUs or TPU "
+    "cores; TensorFlow: GPUs; torch: refused). Default none: one device.",
+)
+
 # Flags that say where and how, not what; the rest of them makes a run's result.
 _NOT_RESULT = frozenset(
     (

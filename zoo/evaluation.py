@@ -61,7 +61,8 @@ def evaluate(model, split, batch_size=256):
             f"the model has {model.output_shape[-1]} outputs, the labels go to "
             f"{split.labels.max()}; use the --dataset it was trained with"
         )
-    batch_size = min(batch_size, len(split))
+    if keras.distribution.distribution() is None:  # else devices share each batch
+        batch_size = min(batch_size, len(split))
     logits = model.predict(_Images(split.images, batch_size), verbose=0)
     return score(logits[: len(split)], split.labels)
 

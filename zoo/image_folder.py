@@ -1,8 +1,8 @@
 """Image files sorted into one folder a class, decoded when they are asked for."""
 
+import concurrent.futures
 import dataclasses
 import pathlib
-from multiprocessing.pool import ThreadPool
 
 import numpy as np
 from PIL import Image
@@ -52,7 +52,8 @@ class ImageFiles:
         paths = self.paths[indices]
         if len(paths) < 8:
             return np.stack([self._read(path) for path in paths])
-        return np.stack(_threads().map(self._read, paths))
+        # Pillow decodes without holding Python's lock.
+        return np.stack(list(_THREADS.map(self._read, paths)))
 
     def subset(self, indices):
         return dataclasses.replace(self, paths=self.paths[indices])
@@ -69,14 +70,7 @@ class ImageFiles:
         return pixels
 
 
-_POOL = []
-
-
-def _threads():
-    """One pool a process: Pillow decodes without holding Python's lock."""
-    if not _POOL:
-        _POOL.append(ThreadPool())
-    return _POOL[0]
+_THREADS = concurrent.futures.ThreadPoolExecutor()
 
 
 def read_image(path, channels=3, size=None):

@@ -71,7 +71,7 @@ def lock(folder):
     """Makes `folder` this process' own until it ends, however it ends.
 
     Returns:
-        An object to keep; the lock goes with it.
+        A descriptor to close at the end, or None where nothing can be locked.
     Raises:
         InputError: if another living process has it. A dead one holds nothing: the
             operating system drops its lock.
@@ -221,6 +221,13 @@ class TensorBoard:
         )
         self._records.write(event.SerializeToString())
         self._file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._file is not None:
+            self._file.close()
 
 
 def draw_curves(folder, rows, title):

@@ -12,6 +12,7 @@ import zoo
 from zoo import (
     augmentation,
     checkpoints,
+    distribution,
     evaluation,
     export,
     optimization,
@@ -33,6 +34,18 @@ _TRAIN_ACCURACY_IMAGES = 50_000  # at most this many training images are evaluat
 
 
 def run(settings, folder, load_data, write_flags, started):
+    """Runs a session on the devices that `settings["distribute"]` asks for.
+
+    Arguments, result and errors are those of `_run`.
+    """
+    batch_size = settings["batch_size"]
+    if batch_size is None and settings["model"] in zoo.MODELS:
+        batch_size = recipe(settings["model"])["batch_size"]
+    with distribution.data_parallel(settings["distribute"], batch_size or 1):
+        return _run(settings, folder, load_data, write_flags, started)
+
+
+def _run(settings, folder, load_data, write_flags, started):
     """Trains, or goes on training, in a folder that is locked for this process.
 
     Args:
@@ -85,9 +98,9 @@ def run(settings, folder, load_data, write_flags, started):
         flush=True,
     )
     resume_line = f"continue with: python train.py --resume --run_dir={folder}"
-    board = run_folder.TensorBoard(folder, rows)
     run_folder.write_metrics(folder, rows)
     with (
+        run_folder.TensorBoard(folder, rows) as board,
         StopRequest(
             last_words="Stopped inside a long computation; the last checkpoint is "
             f"intact; {resume_line}"

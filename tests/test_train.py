@@ -1,0 +1,229 @@
+"""train.py from the command line: runs, their folders, resuming, and mistakes."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import train
+import train_flags
+from zoo import run_folder
+from zoo.errors import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TINY = (
+    *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),
+    *("--train_examples=32", "--batch_size=16", "--epochs=1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_flags():
+    yield
+    train_flags.FLAGS.unparse_flags()
+    keras.config.set_dtype_policy("float32")
+
+
+def call(*arguments):
+    """Runs train.py in this process; returns its exit status."""
+    train_flags.FLAGS.unparse_flags()
+    try:
+        train.main(["train.py", *map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def error_line(capsys, *arguments):
+    """Returns the error of a call that must end with status 2 and one line."""
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "error" in line]
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_a_run_leaves_its_folder_and_repeats_from_its_flags(tmp_path, capsys):
+    assert call(*TINY, f"--run_dir={tmp_path / 'a'}", "--random_labels") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "sample" in out[0]
+    assert "--dataset=cifar10" in out[0]
+    assert out[-1].startswith("Test accuracy 0.")
+    assert str(tmp_path / "a") in out[-1]
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert names >= {
+        *("flags.txt", "env.json", "metrics.jsonl", "metrics.csv", "checkpoints"),
+        *("model.keras", "result.json", "random_labels.json"),
+    }
+    assert not list(tmp_path.rglob("*.tmp*"))
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert result.keys() >= {
+        *("test_accuracy", "train_accuracy", "test_loss", "epochs", "parameters"),
+        *("seconds", "dataset", "seed"),
+    }
+    flagfile = f"--flagfile={tmp_path / 'a' / 'flags.txt'}"
+    assert call(flagfile, f"--run_dir={tmp_path / 'b'}") == 0
+    again = json.loads((tmp_path / "b" / "result.json").read_text())
+    for name in ("test_accuracy", "test_loss", "train_loss"):
+        assert result[name] == again[name]
+    capsys.readouterr()
+    assert call(f"--evaluate={tmp_path / 'a' / 'model.keras'}") == 0
+    assert f"Test accuracy {result['test_accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_resume_of_a_finished_run_says_so_and_changed_flags_are_refused(
+    tmp_path, capsys
+):
+    folder = f"--run_dir={tmp_path / 'run'}"
+    assert call(*TINY, folder) == 0
+    assert call("--resume", folder) == 0
+    assert "Finished before" in capsys.readouterr().out
+    line = error_line(capsys, "--resume", folder, "--seed=3", "--epochs=1")
+    assert "--seed=3 (was 0) would change the result" in line
+    assert "epochs" not in line
+    assert "holds a run" in error_line(capsys, *TINY, folder)
+
+
+def test_lock_is_for_one_process_and_dies_with_it(tmp_path, capsys):
+    code = "import sys, time; from zoo import run_folder; "
+    code += "lock = run_folder.lock(sys.argv[1]); print('locked', flush=True); "
+    code += "time.sleep(60)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout.readline() == b"locked\n"
+        line = error_line(capsys, *TINY, f"--run_dir={tmp_path}")
+        assert "another process is training" in line
+        holder.kill()
+    os.close(run_folder.lock(tmp_path))
+
+
+def test_another_backend_or_data_set_is_refused_other_versions_warn(capsys):
+    from zoo import session
+
+    old = {"backend": "jax", "data": {"sha256": "a"}, "versions": {"keras": "3.0"}}
+    session._compare(old, {**old, "versions": {"keras": "3.1"}}, False)
+    assert "keras 3.0 -> 3.1" in capsys.readouterr().out
+    for changed in ({"backend": "torch"}, {"data": {"sha256": "b"}}):
+        with pytest.raises(InputError, match="changes the result"):
+            session._compare(old, {**old, **changed}, False)
+        session._compare(old, {**old, **changed}, True)
+
+
+MISTAKES = {
+    "unknown flag": (["--lerning_rate=1"], "learning_rate"),
+    "no number": (["--epochs=many"], "epochs"),
+    "out of range": (["--dropout=1.5"], "dropout"),
+    "unknown choice": (["--augment=cut"], "crop_flip"),
+    "stray word": (["vit"], "unexpected argument 'vit'"),
+    "no flagfile": (["--flagfile=/nowhere"], "nowhere"),
+    "unknown model": (["--model=vgg"], "known: vit"),
+    "unknown norm": (["--norm=lgn"], "lng_position"),
+    "groups of bn": (["--norm=bn", "--groups=2"], "has no groups"),
+    "groups twice": (["--groups=2", "--group_size=2"], "group"),
+    "group size": (["--group_size=3"], "norm1"),
+    "patch": (["--model=vit", "--patch_size=5"], "patch_size"),
+    "foreign argument": (["--patch_size=4"], "no argument 'patch_size'"),
+    "large batch": (["--batch_size=64"], "larger than the 32 training images"),
+    "too many images": (["--train_examples=5000"], "ask for fewer"),
+    "no folder": (["--dataset=folder"], "needs --data_dir"),
+    "absent folder": (["--dataset=folder", "--data_dir=/nowhere"], "is no folder"),
+    "image size": (["--image_size=16"], "--dataset=folder only"),
+    "resume nothing": (["--resume"], "needs --run_dir"),
+    "no model file": (["--evaluate=/nowhere/model.keras"], "does not exist"),
+    "no weights": (["--init=/nowhere/model.keras"], "does not exist"),
+    "diverges": (["--learning_rate=nan"], "last good checkpoint is in"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, case, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags, message = MISTAKES[case]
+    if case == "groups twice":
+        flags = [*flags, "--depth=1"]
+    given = [] if case == "resume nothing" else [f"--run_dir={tmp_path / 'run'}"]
+    assert message in error_line(capsys, *TINY, *given, *flags)
+    if case != "diverges":
+        assert not (tmp_path / "run" / "flags.txt").exists()
+
+
+def test_model_of_other_images_is_refused(tmp_path, capsys):
+    assert call(*TINY, f"--run_dir={tmp_path / 'run'}", "--grayscale") == 0
+    path = tmp_path / "run" / "model.keras"
+    line = error_line(capsys, f"--evaluate={path}", "--grayscale=false")
+    assert "(32, 32, 1), these have (32, 32, 3)" in line
+    path.write_bytes(path.read_bytes()[:500])
+    assert "truncated" in error_line(capsys, f"--evaluate={path}")
+
+
+def test_flags_survive_a_round_trip(tmp_path):
+    train_flags.parse(["train.py", "--learning_rate=0.1", "--export=onnx,litert"])
+    path = tmp_path / "flags.txt"
+    values = train_flags.settings()
+    path.write_text(train_flags.write(values))
+    train_flags.FLAGS.unparse_flags()
+    train_flags.parse(["train.py", f"--flagfile={path}"])
+    assert train_flags.settings() == values
+
+
+def test_every_flag_states_its_default_and_reason():
+    for flag in train_flags.FLAGS.get_flags_for_module(train_flags):
+        assert "efault" in flag.help, flag.name
+        assert len(flag.help) > 40 or flag.name == "heads", flag.name
+
+
+def test_metrics_of_a_resumed_run_are_written_anew(tmp_path):
+    rows = [{"epoch": i, "train_loss": 0.1 * i, "finished_at": 1.0} for i in (1, 2)]
+    run_folder.write_metrics(tmp_path, [*rows, rows[0]])
+    run_folder.write_metrics(tmp_path, rows)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_help_answers_before_any_backend_is_imported():
+    code = "import sys, train\ntry: train.main(['train.py', '--help'])\n"
+    code += "except SystemExit as end: assert not end.code\n"
+    code += "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"--group_size" in done.stdout
+    # 0.1 s on a quiet machine; the bar is 2 s.
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="forces JAX devices")
+def test_four_devices_give_the_loss_of_one(tmp_path):
+    losses = []
+    for devices, distribute in ((1, "none"), (4, "data")):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        folder = tmp_path / str(devices)
+        subprocess.run(
+            [sys.executable, "train.py", *TINY, f"--run_dir={folder}"]
+            + [f"--distribute={distribute}", "--epochs=2", "--train_examples=64"],
+            cwd=ROOT,
+            env={**os.environ, "XLA_FLAGS": flags},
+            check=True,
+        )
+        environment = json.loads((folder / "env.json").read_text())
+        assert len(environment["devices"]) == devices
+        rows = (folder / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(row)["train_loss"] for row in rows])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [["kill", "--times=4"], ["disk"]])
+def test_nothing_is_lost_to_kills_and_full_disks(fault):
+    subprocess.run([sys.executable, "-m", "tests.stress", *fault], cwd=ROOT, check=True)
