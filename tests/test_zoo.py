@@ -87,11 +87,14 @@ IMAGENET = dict(num_classes=1000, input_shape=(224, 224, 3))
         ("resnet_na", dict(depth=110), 1_730_714),
         # torchvision's resnet18, resnet34 and resnet50.
         ("resnet_na", dict(depth=18, **IMAGENET), 11_689_512),
-        ("resnet_na", dict(depth=34, **IMAGENET), 21_797_672),
+        pytest.param(
+            *("resnet_na", dict(depth=34, **IMAGENET), 21_797_672),
+            marks=pytest.mark.slow,
+        ),
         ("resnet_na", dict(depth=50, **IMAGENET), 25_557_032),
         # timm's deit_tiny, deit_small and deit_base with patches of 16.
         ("vit_ti", IMAGENET, 5_717_416),
-        ("vit_s", IMAGENET, 22_050_664),
+        pytest.param("vit_s", IMAGENET, 22_050_664, marks=pytest.mark.slow),
         ("vit_b", IMAGENET, 86_567_656),
     ],
 )
@@ -114,7 +117,13 @@ def curvature(model, shape=SHAPE):
 
 
 @pytest.mark.parametrize(
-    ("depth", "norm"), [(8, "none"), (8, "bn"), (18, "bn"), (50, "none")]
+    ("depth", "norm"),
+    [
+        (8, "none"),
+        (8, "bn"),
+        (18, "bn"),
+        pytest.param(50, "none", marks=pytest.mark.slow),
+    ],
 )
 def test_resnet_without_activations_is_affine_but_for_its_norm(depth, norm):
     shape = (32, 32, 3)
