@@ -227,3 +227,10 @@ def test_four_devices_give_the_loss_of_one(tmp_path):
 @pytest.mark.parametrize("fault", [["kill", "--times=4"], ["disk"]])
 def test_nothing_is_lost_to_kills_and_full_disks(fault):
     subprocess.run([sys.executable, "-m", "tests.stress", *fault], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.flags")))
+def test_example_flagfiles_parse(path):
+    train_flags.parse(["train.py", f"--flagfile={path}", "--seed=3"])
+    assert train_flags.settings()["seed"] == 3
+    assert train_flags.settings()["dataset"] == "cifar10"
