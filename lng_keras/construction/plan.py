@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lng_keras.construction.search import Fold, find_fold
+from lng_keras.construction.search import NUMBERS, Fold, find_fold
 
 _DIRECTIONS = 256
 _SAFETY = 4.0  # the error bound is first order, and kernels differ in their last bits
@@ -58,7 +58,7 @@ class Plan:
         return self.quality > _SAFETY * np.finfo(dtype).eps
 
 
-def plan_layers(x, labels, seed=0, merge="runs"):
+def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUMBERS):
     """Finds the layers of a width-3 LN-Net that gives the samples their labels.
 
     The samples are projected on a line; each LN layer folds the line so that points of
@@ -75,6 +75,10 @@ def plan_layers(x, labels, seed=0, merge="runs"):
             never more than m - C layers, and fewer the longer the runs of equal labels
             are along the best direction found; none if the classes are separable by
             parallel planes.
+        attempts: int >= 1, constructions to try for "points" while float64 is short of
+            room.
+        numbers: int, points times folds to try for each layer; more keep wider gaps
+            and take longer, which pays for hundreds of samples.
     Returns:
         `Plan`, the one with the fewest layers that float64 holds, or the one with the
         largest gaps if it holds none.
@@ -85,12 +89,12 @@ def plan_layers(x, labels, seed=0, merge="runs"):
     x, y, classes = _distinct(x, labels)
     if merge not in ("points", "runs"):
         raise ValueError(f'`merge` must be "points" or "runs". Received: {merge!r}')
-    bonuses = _BONUSES if merge == "runs" else (1.0,) * _ATTEMPTS
+    bonuses = _BONUSES if merge == "runs" else (1.0,) * attempts
     limit = _SAFETY * np.finfo(np.float64).eps
     best = None
     for attempt, bonus in enumerate(bonuses):
         rng = np.random.default_rng([seed, attempt])
-        plan = _attempt(x, y, classes, rng, merge, bonus)
+        plan = _attempt(x, y, classes, rng, merge, bonus, numbers)
         if plan is None:
             continue
         best = plan if best is None else max(best, plan, key=lambda p: _rank(p, limit))
@@ -100,7 +104,7 @@ def plan_layers(x, labels, seed=0, merge="runs"):
             break
     if best is None or not best.holds(np.float64):
         if merge == "runs":
-            return plan_layers(x, classes[y], seed, "points")
+            return plan_layers(x, classes[y], seed, "points", attempts, numbers)
     if best is None:
         raise ValueError(
             f"No layers were found for {len(x)} samples of {len(classes)} classes: two "
@@ -143,7 +147,7 @@ def _distinct(x, labels):
     return x, y[first], classes
 
 
-def _attempt(x, y, classes, rng, merge, bonus):
+def _attempt(x, y, classes, rng, merge, bonus, numbers):
     """One greedy construction, or None if it came to a dead end."""
     direction, offset = _project(x, y, rng, merge)
     t = x @ direction + offset
@@ -159,7 +163,7 @@ def _attempt(x, y, classes, rng, merge, bonus):
 
     quality, runs = look()
     while (len(point) if merge == "points" else runs) > target:
-        found = find_fold(point, error, labels, rng, merge, bonus)
+        found = find_fold(point, error, labels, rng, merge, bonus, numbers)
         if found is None or quality <= 0 or len(folds) > 2 * len(x):
             return None
         fold, i, j = found

@@ -18,7 +18,7 @@ _SHIFTS = np.linspace(-1.2, 1.2, 7)
 _NEAR = 4  # points from either end between which pairs are always tried
 _REFINEMENTS = (0.25, 0.12)  # spread of the search around the best, in log slope
 _BEST, _AROUND = 8, 16
-_NUMBERS = 60_000  # at most this many points of candidate lines at once
+NUMBERS = 60_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Fold:
         return steepness * (self.slope * error + added) + 1
 
 
-def find_fold(t, error, labels, rng, merge, bonus=1.0, width=16):
+def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16):
     """Searches the fold that does the most and loses the least.
 
     Pairs of one label near both ends of the line, and `width` random ones, are tried
@@ -66,6 +66,8 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, width=16):
             label count as one, and as many of them as possible join.
         bonus: float > 0, for "runs": what joining one run is worth, as the logarithm
             of the factor by which gaps may shrink for it.
+        numbers: int, points times folds to try: with more points fewer folds are
+            tried, but 100 at least, so that the cost of a layer does not grow with m^2.
         width: int >= 1, random pairs to try.
     Returns:
         `(Fold, i, j)`: the fold and the pair that it merges; i = j = None for "runs".
@@ -81,8 +83,8 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, width=16):
         return None
     grid = np.meshgrid(_SLOPES, _SHIFTS, np.arange(len(pairs)), indexing="ij")
     slope, shift, pair = (g.ravel() for g in grid)
-    if len(pair) * len(t) > _NUMBERS:  # the cost of a layer does not grow with m^2
-        chosen = rng.permutation(len(pair))[: max(_NUMBERS // len(t), 100)]
+    if len(pair) * len(t) > numbers:
+        chosen = rng.permutation(len(pair))[: max(numbers // len(t), 100)]
         slope, shift, pair = slope[chosen], shift[chosen], pair[chosen]
     score, angle = _score(points, slope, shift, *pairs[pair].T, merge, bonus)
     for spread in _REFINEMENTS:
