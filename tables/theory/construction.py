@@ -115,16 +115,19 @@ def reach(budget, output):
 
 
 def largest(output):
-    """500 samples with alternating labels: one construction, a wider search."""
+    """The plan for 500 samples with alternating labels, by a wider search.
+
+    Only the plan: float64 does not hold it, and Keras' functional models end at
+    Python's recursion limit, near 490 LN layers.
+    """
     x, _ = sample(_LARGEST, 2, 0)
     x, labels = np.sort(x[:, :1], axis=0), np.arange(_LARGEST) % 2
     started = time.time()
-    plan = plan_layers(x, labels, 0, "points", attempts=1, numbers=800 * _LARGEST)
+    plan = plan_layers(x, labels, 0, "points", numbers=800 * _LARGEST)
     row = dict(m=_LARGEST, labels="alternating", merge="points")
-    row.update(layers=len(plan.folds), search_seconds=time.time() - started)
-    row.update(smallest_gap=float(plan.gaps.min()), quality=plan.quality)
-    row["float64_right"] = _right(plan, x, labels, "float64")
-    row.update(_proof(plan, x, labels))
+    row.update(layers=len(plan.folds), smallest_gap=float(plan.gaps.min()))
+    row.update(quality=plan.quality, held_by_float64=plan.holds("float64"))
+    row.update(search_seconds=time.time() - started)
     files.write_csv(output / "construction_largest.csv", [row])
     print(row, flush=True)
 
