@@ -277,8 +277,8 @@ def fuzz(times, seed):
                 lost.append(f"{' '.join(chosen)}: {problem}")
             shutil.rmtree(f"{scratch}/{i}", ignore_errors=True)
     print(
-        f"{times} random sets of flags: {trained} trained, {times - trained} refused in "
-        f"one line, lost: {len(lost)}"
+        f"{times} random sets of flags: {trained} trained, {times - trained} refused "
+        f"in one line, lost: {len(lost)}"
     )
     return lost
 
