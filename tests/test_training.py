@@ -31,7 +31,8 @@ def small_data(validation=0):
 def small_model(images, ema=0.0, dropout=True, **arguments):
     keras.utils.set_random_seed(1)
     model = zoo.build("ln_net", norm="lng", depth=1, width=8, group_size=4)
-    if dropout:  # so that random seeds are part of the state
+    # So that random seeds are part of the state. On torch they are not: see training.
+    if dropout and keras.backend.backend() != "torch":
         outputs = keras.layers.Dropout(0.2)(model.output)
         model = keras.Model(model.input, outputs)
     arguments = (
@@ -100,9 +101,8 @@ def test_resumed_run_equals_uninterrupted_one_bit_for_bit(tmp_path, ema):
 
 def test_checkpoints_within_an_epoch_change_nothing(tmp_path):
     images = small_data()
-    models = [small_model(images), small_model(images)]
-    plain = run(models[0], images)
-    often = run(models[1], images, tmp_path, checkpoint_minutes=0)
+    plain = run(small_model(images), images)
+    often = run(small_model(images), images, tmp_path, checkpoint_minutes=0)
     assert without_times(plain["rows"]) == without_times(often["rows"])
 
 
@@ -254,8 +254,8 @@ def test_exported_model_predicts_the_same_and_loads_safely(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
     pixels = batches.normalize(images.test.images)
     np.testing.assert_allclose(
-        np.array(export.load(tmp_path / "model.keras")(pixels)),
-        np.array(model(pixels)),
+        export.load(tmp_path / "model.keras").predict(pixels, verbose=0),
+        model.predict(pixels, verbose=0),
         atol=1e-6,
     )
 

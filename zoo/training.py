@@ -3,7 +3,8 @@
 The state of a run is every variable (weights, optimizer, metrics, random seeds) and
 the position (epoch, batch); order and augmentation of the data are functions of the
 position (zoo/batches.py). A run that is stopped after any batch and continued gives, on
-a CPU, the same bits as one that was not stopped.
+a CPU, the same bits as one that was not stopped. The one exception: on torch Keras'
+dropout draws from torch's global generator, which is not part of the state.
 """
 
 import math
@@ -203,11 +204,13 @@ def _step(position, steps):
 def collect_state(model):
     """Returns every variable of a compiled model as a dict of arrays."""
     groups = _variables(model)
-    return {
-        f"{group}_{i:04d}": keras.ops.convert_to_numpy(variable)
+    # Copies: on torch the array is the variable's own memory.
+    state = {
+        f"{group}_{i:04d}": np.array(keras.ops.convert_to_numpy(variable))
         for group, variables in groups.items()
         for i, variable in enumerate(variables)
     }
+    return state
 
 
 def restore_state(model, arrays, metrics=False):
@@ -222,7 +225,7 @@ def restore_state(model, arrays, metrics=False):
         for group in ("model", "optimizer")
         for i, variable in enumerate(groups[group])
     }
-    stored = {name for name in arrays if not name.startswith("metrics_")}
+    stored = {name for name in arrays if name.startswith(("model_", "optimizer_"))}
     if expected.keys() != stored or any(
         tuple(v.shape) != arrays[name].shape for name, v in expected.items()
     ):
@@ -234,7 +237,7 @@ def restore_state(model, arrays, metrics=False):
         for i, variable in enumerate(groups["metrics"]):
             expected[f"metrics_{i:04d}"] = variable
     for name, variable in expected.items():
-        variable.assign(arrays[name])
+        variable.assign(np.array(arrays[name]))
 
 
 def _variables(model):
