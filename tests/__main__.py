@@ -14,15 +14,17 @@ import sys
 
 FOLDER = pathlib.Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
-# Tests of data, tables and pages: the same on every backend.
-ONCE = (
-    "test_corruptions",
-    "test_data",
-    "test_presets",
-    "test_report",
-    "test_reproduce",
-    "test_robustness",
-    "test_tables",
+# What runs on JAX and torch as well: layers, kernels, models, measures, swaps.
+EVERYWHERE = (
+    "test_kernels",
+    "test_measures",
+    "test_normalization",
+    "test_norms",
+    "test_package",
+    "test_pallas",
+    "test_swap.py",
+    "test_training",
+    "test_zoo",
 )
 
 
@@ -36,7 +38,7 @@ def commands(only):
             continue
         files = sorted(str(p.relative_to(FOLDER.parent)) for p in FOLDER.glob("test_*"))
         if backend != "tensorflow":
-            files = [f for f in files if not pathlib.Path(f).name.startswith(ONCE)]
+            files = [f for f in files if pathlib.Path(f).name.startswith(EVERYWHERE)]
         yield {"KERAS_BACKEND": backend}, [*python, "pytest", "--durations=5", *files]
 
 
