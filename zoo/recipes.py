@@ -1,7 +1,6 @@
 """Settings that work for each model, where no flag says otherwise."""
 
-# Chosen on validation images split off the bundled sample's training images; the
-# epochs fit into a few minutes on two CPU cores.
+# Usual values, not tuned; the epochs fit into a few minutes on two CPU cores.
 RECIPES = {
     "vit": dict(
         optimizer="adamw",
