@@ -72,7 +72,7 @@ class _Blocks:
     def forward(x, gamma, beta, spec):
         layout = _Layout(x, spec)
         x, gamma, beta = layout.view(x), layout.weight(gamma), layout.weight(beta)
-        y = layout.empty(x)
+        y = layout.empty()
         mean = layout.empty_statistics(x) if spec.subtract_mean else None
         inverse = layout.empty_statistics(x)
         for rows, scratch in layout.blocks(x):
@@ -97,7 +97,7 @@ class _Blocks:
     def backward(x, gamma, beta, mean, inverse, dy, spec):
         layout = _Layout(x, spec)
         x, dy, scale = layout.view(x), layout.view(dy), layout.weight(gamma)
-        dx = layout.empty(x)
+        dx = layout.empty()
         dgamma, dbeta = (
             None if w is None else torch.zeros_like(layout.weight(w))
             for w in (gamma, beta)
@@ -168,7 +168,7 @@ class _Layout:
             return None
         return weight.to(self._dtype).view(self._weight).permute(self._order)
 
-    def empty(self, view):
+    def empty(self):
         return torch.empty(self._view, dtype=self._dtype).permute(self._order)
 
     def empty_statistics(self, view):
@@ -203,11 +203,12 @@ class _Layout:
         return torch.sub(block, pivot, out=out)
 
     def restore(self, view):
-        natural = view.permute(tuple(self._order.index(i) for i in range(4)))
-        return natural.reshape(self._shape).to(self._like.dtype)
+        return self._natural(view).reshape(self._shape).to(self._like.dtype)
 
     def restore_weight(self, view, weight):
         if weight is None:
             return None
-        natural = view.permute(tuple(self._order.index(i) for i in range(4)))
-        return natural.reshape(weight.shape).to(weight.dtype)
+        return self._natural(view).reshape(weight.shape).to(weight.dtype)
+
+    def _natural(self, view):
+        return view.permute(tuple(self._order.index(i) for i in range(4)))
