@@ -83,10 +83,6 @@ def run(started):
         settings = train_flags.settings()
     elif not settings["run_dir"]:
         folder = run_folder.default_path(settings)
-    if not resume and (folder / "flags.txt").exists():
-        train_flags.fail(
-            f"{folder} holds a run; --resume continues it, another --run_dir starts one"
-        )
     if changes and not settings["allow_changes"]:
         train_flags.fail(
             f"{', '.join(changes)} would change the result of the run in {folder}; "
@@ -95,16 +91,7 @@ def run(started):
 
     from zoo import session
 
-    existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = run_folder.lock(folder)
-    try:
-        outcome = session.run(settings, folder, load_data, train_flags.write, started)
-    finally:
-        if not existed and not any(folder.iterdir()):
-            folder.rmdir()  # nothing was done: leave nothing
-        if lock is not None:
-            os.close(lock)
+    outcome = session.run(settings, folder, load_data, train_flags.write, started)
     if outcome:
         sys.exit(outcome)
 

@@ -316,9 +316,14 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "distribute",
     "none",
-    ["none", "data"],
+    ["none", "data", "multi_worker", "tpu"],
     "data: share each batch between all devices of this machine (JAX: GPUs or TPU "
-    "cores; TensorFlow: GPUs; torch: refused). Default none: one device.",
+    "cores; TensorFlow: GPUs); multi_worker: between the processes that TF_CONFIG or "
+    "KERAS_DISTRIBUTION_* name, see docs/scaling.md; tpu: the cores of a TPU. torch: "
+    "refused. Default none: one device.",
+)
+flags.DEFINE_bool(
+    "tpu", False, "Short for --distribute=tpu. Default off: CPUs and GPUs need no word."
 )
 
 # Flags that say where and how, not what; the rest of them makes a run's result.
@@ -329,7 +334,7 @@ _NOT_RESULT = frozenset(
     )
 )
 _NOT_KEPT = frozenset(
-    ("run_dir", "resume", "allow_changes", "evaluate", "search_group_size")
+    ("run_dir", "resume", "allow_changes", "evaluate", "search_group_size", "tpu")
 )
 DATA_FLAGS = ("dataset", "data_dir", "image_size", "grayscale")
 
@@ -349,6 +354,10 @@ def parse(argv):
         fail(str(error))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    if FLAGS.tpu:
+        if FLAGS["distribute"].present and FLAGS.distribute != "tpu":
+            fail(f"--tpu and --distribute={FLAGS.distribute} differ; give one of them")
+        FLAGS["distribute"].parse("tpu")
     return rest
 
 

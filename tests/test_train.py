@@ -107,15 +107,15 @@ def test_lock_is_for_one_process_and_dies_with_it(tmp_path, capsys):
 
 
 def test_another_backend_or_data_set_is_refused_other_versions_warn(capsys):
-    from zoo import session
+    from zoo import records
 
     old = {"backend": "jax", "data": {"sha256": "a"}, "versions": {"keras": "3.0"}}
-    session._compare(old, {**old, "versions": {"keras": "3.1"}}, False)
+    records._compare(old, {**old, "versions": {"keras": "3.1"}}, False)
     assert "keras 3.0 -> 3.1" in capsys.readouterr().out
     for changed in ({"backend": "torch"}, {"data": {"sha256": "b"}}):
         with pytest.raises(InputError, match="changes the result"):
-            session._compare(old, {**old, **changed}, False)
-        session._compare(old, {**old, **changed}, True)
+            records._compare(old, {**old, **changed}, False)
+        records._compare(old, {**old, **changed}, True)
 
 
 MISTAKES = {
@@ -140,6 +140,8 @@ MISTAKES = {
     "resume nothing": (["--resume"], "needs --run_dir"),
     "no model file": (["--evaluate=/nowhere/model.keras"], "does not exist"),
     "no weights": (["--init=/nowhere/model.keras"], "does not exist"),
+    "tpu and data": (["--tpu", "--distribute=data"], "--tpu and --distribute=data"),
+    "no such device": (["--tpu"], "--distribute=tpu"),
     "diverges": (["--learning_rate=nan"], "last good checkpoint is in"),
 }
 

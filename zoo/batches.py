@@ -5,6 +5,7 @@ continues with exactly the batches it would have seen.
 """
 
 import concurrent.futures
+import copy
 
 import keras
 import numpy as np
@@ -85,6 +86,12 @@ class Batches(MadeAhead):
 
     def __len__(self):
         return len(self.labels) // self.batch_size - self.first_batch
+
+    def part_of(self, worker, workers):
+        """Returns the same batches with another worker's part of each."""
+        part = copy.copy(self)
+        part.part, part._coming = slice(worker, None, workers), {}
+        return part
 
     def make(self, i):
         i += self.first_batch

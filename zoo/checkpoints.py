@@ -102,7 +102,7 @@ def load_newest(folder, say=print):
             say(f"{error}. Trying the one before.")
             continue
         for path in damaged:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another worker may have been faster
         return checkpoint
     if damaged:
         raise InputError(

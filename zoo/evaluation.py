@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from zoo import batches
+from zoo import batches, workers
 from zoo.errors import InputError
 from zoo.optimization import innermost
 
@@ -61,9 +61,10 @@ def evaluate(model, split, batch_size=256):
             f"the model has {model.output_shape[-1]} outputs, the labels go to "
             f"{split.labels.max()}; use the --dataset it was trained with"
         )
-    if keras.distribution.distribution() is None:  # else devices share each batch
-        batch_size = min(batch_size, len(split))
-    logits = model.predict(_Images(split.images, batch_size), verbose=0)
+    worker = workers.current()
+    batch_size = min(batch_size, len(split))
+    batch_size += -batch_size % worker.devices  # they share each batch equally
+    logits = worker.predict(model, _Images(split.images, batch_size))
     return score(logits[: len(split)], split.labels)
 
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from zoo import distribution, workers
+
 OPTIMIZERS = ("adamw", "sgd")
 # Parameters that weight decay would only pull away from where they work: scales,
 # offsets, positions and class tokens.
@@ -57,6 +59,8 @@ def compile_model(
         optimizer = keras.optimizers.AdamW(**arguments)
     else:
         optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **arguments)
+    if _strategy() is not None:
+        distribution.sum_then_clip(optimizer)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if not decays(v)]
     )
@@ -73,8 +77,24 @@ def compile_model(
     model.optimizer.build(model.trainable_variables)
     student = getattr(model, "student", model)  # of a distiller
     labels = keras.ops.eye(student.output_shape[-1])
-    model.compute_metrics(None, labels, labels)
+    if _strategy() is None:
+        model.compute_metrics(None, labels, labels)
+    else:
+        import tensorflow as tf
+
+        compute = tf.function(model.compute_metrics)
+        tf.function(_strategy().run)(compute, (None, labels, labels))
     model.reset_metrics()
+    workers.current().before_fit(model)
+
+
+def _strategy():
+    """Returns the `tf.distribute.Strategy` whose scope this is, or None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
 
 
 def decays(variable):

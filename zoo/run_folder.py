@@ -13,6 +13,7 @@ Every file but TensorBoard's, which grows, is written under a temporary name and
 renamed.
 """
 
+import contextlib
 import csv
 import importlib.metadata
 import io
@@ -92,6 +93,34 @@ def lock(folder):
     except OSError:
         return descriptor  # a file system without locks
     return descriptor
+
+
+@contextlib.contextmanager
+def claimed(folder, resume):
+    """Makes `folder`, if it is absent, and locks it while this is entered.
+
+    Nothing done leaves nothing: a folder that was made and stayed empty is removed.
+
+    Args:
+        folder: `pathlib.Path`.
+        resume: bool, whether it may hold a run already.
+    Raises:
+        InputError: if it holds a run and `resume` is false, or another process has it.
+    """
+    if not resume and (folder / "flags.txt").exists():
+        raise InputError(
+            f"{folder} holds a run; --resume continues it, another --run_dir starts one"
+        )
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = lock(folder)
+    try:
+        yield
+    finally:
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def remove_temporary_files(folder):

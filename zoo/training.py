@@ -13,7 +13,7 @@ import time
 import keras
 import numpy as np
 
-from zoo import checkpoints, evaluation
+from zoo import checkpoints, evaluation, workers
 from zoo.optimization import innermost
 
 
@@ -65,6 +65,7 @@ def train(
         NonFiniteLoss: with the step; the last checkpoint is from before.
         Stopped: if `should_stop`, after the state was saved.
     """
+    worker = workers.current()
     steps = len(data.train) // batch_size
     position = {"epoch": 0, "batch": 0, "seconds": 0.0}
     rows, best, state = [], {"epoch": 0, "accuracy": -1.0}, None
@@ -81,7 +82,11 @@ def train(
                     f"a weight is not finite after step {_step(position, steps)}"
                 )
             meta = {"position": position, "rows": rows, "best": best, "steps": steps}
-            checkpoints.save(folder, arrays, meta)
+            if worker.chief:
+                checkpoints.save(folder, arrays, meta)
+
+    def stopping():
+        return any(worker.gather(int(should_stop())))
 
     while position["epoch"] < epochs:
         epoch, first = position["epoch"], position["batch"]
@@ -105,7 +110,7 @@ def train(
         position["batch"] = watch.done
         if watch.done < steps:  # asked to stop, or time to save
             save()
-            if should_stop():
+            if stopping():
                 raise Stopped(f"stopped after step {_step(position, steps)}")
             state = collect_state(model)
             continue
@@ -123,17 +128,19 @@ def train(
         position = {"epoch": epoch + 1, "batch": 0, "seconds": 0.0}
         row["evaluation_seconds"] = round(time.perf_counter() - evaluating, 3)
         save()
-        if chosen and folder is not None:
+        if chosen and folder is not None and worker.chief:
             checkpoints.keep_as_best(folder)
         if on_epoch is not None:
             on_epoch(rows)
-        if should_stop() and epoch + 1 < epochs:
+        if stopping() and epoch + 1 < epochs:
             raise Stopped(f"stopped after step {_step(position, steps)}")
     return {"rows": rows, "best_epoch": best["epoch"]}
 
 
 class _Watch(keras.callbacks.Callback):
     """Follows one epoch, or the rest of one, batch by batch."""
+
+    _AGREE_EVERY = 16  # batches after which several workers ask each other to stop
 
     def __init__(self, first, step_offset, state, on_batch, should_stop, seconds):
         super().__init__()
@@ -159,7 +166,10 @@ class _Watch(keras.callbacks.Callback):
             )
         if self._on_batch is not None:
             self._on_batch(self.params["epochs"], self.done, loss)
-        if self._should_stop() or time.monotonic() > self._until:
+        if (batch + 1) % self._AGREE_EVERY and workers.current().count > 1:
+            return
+        stop = self._should_stop() or time.monotonic() > self._until
+        if any(workers.current().gather(int(stop))):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,44 @@
+"""Stress of train.py and the layers: what was tried, and what was lost.
+
+python -m tests.stress kill --times=30       # SIGKILL at random moments, then --resume
+python -m tests.stress signals               # SIGTERM and SIGINT: saved within 10 s
+python -m tests.stress disk                  # full disk, read-only folder
+python -m tests.stress fuzz --times=300      # random flags: one line, no traceback
+python -m tests.stress distributed           # two workers; kills of either
+
+Each prints what was tried and lost, and ends with status 1 if anything was lost. The
+backend is KERAS_BACKEND's.
+"""
+
+import argparse
+import sys
+
+from tests.stress import distributed, faults, fuzz
+
+FAULTS = {
+    "kill": faults.kill,
+    "signals": faults.signals,
+    "disk": faults.disk,
+    "fuzz": fuzz.fuzz,
+    "distributed": distributed.distributed,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.stress",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("fault", choices=list(FAULTS))
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    lost = FAULTS[arguments.fault](arguments.times, arguments.seed)
+    for line in lost:
+        print("lost:", line)
+    sys.exit(bool(lost))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Kills, signals and full disks: what a run must survive."""
+
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from tests.stress.runs import (
+    ROOT,
+    TINY,
+    command,
+    differences,
+    finish,
+    one_line,
+    outcome,
+)
+
+
+def kill(times, seed):
+    """SIGKILL at random moments; each time the run goes on with --resume."""
+    rng = random.Random(seed)
+    lost, killed, finished = [], 0, 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        started = time.monotonic()
+        done = finish(scratch / "whole", *TINY)
+        if done.returncode:
+            raise RuntimeError(f"the uninterrupted run failed: {done.stderr}")
+        duration = time.monotonic() - started
+        expected = outcome(scratch / "whole")
+        while killed < times:
+            folder = scratch / f"run{finished}"
+            # Half the runs save after every batch, so that most kills fall into a save.
+            often = f"--checkpoint_minutes={rng.choice([0, 10])}"
+            while killed < times or folder.exists():
+                process = subprocess.Popen(
+                    command(folder, *TINY, "--resume", often),
+                    cwd=ROOT,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                )
+                try:
+                    # Resumed runs are shorter: most kills fall after the start.
+                    wait = rng.uniform(0.3, 1.0) * duration if killed < times else None
+                    _, errors = process.communicate(timeout=wait)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+                    killed += 1
+                    continue
+                if process.returncode:
+                    lost.append(f"exit status {process.returncode}: {errors[-300:]}")
+                else:
+                    lost += differences(folder, expected)
+                finished += 1
+                break
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"killed {killed} times over {finished} runs, lost: {len(lost)}")
+    return lost
+
+
+def signals(times, seed):
+    """SIGTERM and SIGINT at random moments of training."""
+    rng = random.Random(seed)
+    lost, slowest, tried = [], 0.0, 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        finish(scratch / "whole", *TINY)
+        expected = outcome(scratch / "whole")
+        for i in range(times):
+            number = (signal.SIGTERM, signal.SIGINT)[i % 2]
+            folder = scratch / f"run{i}"
+            process = subprocess.Popen(
+                command(folder, *TINY),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            while process.poll() is None and not (folder / "metrics.jsonl").exists():
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, 1.0))
+            process.send_signal(number)
+            sent = time.monotonic()
+            out, errors = process.communicate()
+            slowest = max(slowest, time.monotonic() - sent)
+            if process.returncode == 0:
+                continue  # it had finished
+            tried += 1
+            if process.returncode != 128 + number or "--resume --run_dir=" not in out:
+                lost.append(f"exit status {process.returncode}: {errors[-300:]}")
+            done = finish(folder, "--resume")
+            lost += [done.stderr] if done.returncode else differences(folder, expected)
+    if slowest > 10:
+        lost.append(f"the slowest end took {slowest:.1f} s")
+    print(f"stopped {tried} times, at most {slowest:.1f} s, lost: {len(lost)}")
+    return lost
+
+
+def disk(times, seed):
+    """A file-size limit stands for a full disk; a read-only folder is one."""
+    lost = []
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        whole = scratch / "whole"
+        finish(whole, *TINY)
+        expected = outcome(whole)
+        size = (whole / "checkpoints" / "last.npz").stat().st_size
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(
+                resource.RLIMIT_FSIZE, (size // 2, resource.RLIM_INFINITY)
+            )
+
+        full = finish(scratch / "full", *TINY, preexec_fn=limit)
+        lost += one_line(full, 1, "File too large")
+        after = finish(scratch / "full", *TINY, "--resume")
+        lost += (
+            [after.stderr]
+            if after.returncode
+            else differences(scratch / "full", expected)
+        )
+        tried = 1
+        if os.geteuid() == 0:
+            print("read-only folder: not tried, root may write everywhere")
+        else:
+            locked = scratch / "locked"
+            locked.mkdir(mode=0o500)
+            lost += one_line(finish(locked / "run", *TINY), 1, "Permission denied")
+            tried += 1
+    print(f"{tried} disk faults, lost: {len(lost)}")
+    return lost

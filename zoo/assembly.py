@@ -1,0 +1,129 @@
+"""From settings to what trains: every setting's value, the model, the batches."""
+
+import math
+
+import keras
+
+import zoo
+from zoo import augmentation, export, optimization, workers
+from zoo.batches import Batches
+from zoo.errors import InputError
+from zoo.recipes import recipe
+
+MODEL_ARGUMENTS = (
+    *("depth", "width", "heads", "patch_size", "pool", "activation", "dropout"),
+    "stochastic_depth",
+)
+
+
+def resolve(settings):
+    """Fills the settings left open from the model's recipe, data and backend."""
+    resolved = dict(settings)
+    for name, value in recipe(settings["model"]).items():
+        if resolved[name] is None:
+            resolved[name] = value
+    sizes = ("width", "groups", "group_size")
+    if settings["model"] == "ln_net" and all(settings[s] is None for s in sizes):
+        if settings["norm"] in ("lng", "lng_position"):
+            resolved["group_size"] = 10  # the layer's 8 does not divide its width 100
+    if resolved["augment"] is None:
+        default = "crop" if settings["dataset"] == "mnist" else "crop_flip"
+        resolved["augment"] = "none" if settings["random_labels"] else default
+    backend = keras.backend.backend()
+    if resolved["jit_compile"] is None:
+        # XLA on TensorFlow does not compile what devices say to each other.
+        distributed = backend == "tensorflow" and settings["distribute"] != "none"
+        resolved["jit_compile"] = backend != "torch" and not distributed
+    if backend == "torch" and settings["steps_per_execution"] > 1:
+        raise InputError(
+            f"--steps_per_execution={settings['steps_per_execution']} does not exist "
+            "on torch; leave it out, or use KERAS_BACKEND=tensorflow or jax"
+        )
+    if settings["distribute"] == "multi_worker":
+        _check_multi_worker(resolved, backend)
+    return resolved
+
+
+def _check_multi_worker(settings, backend):
+    if settings["augment"] in augmentation.NAMES:
+        raise InputError(
+            f"--augment={settings['augment']} mixes whole batches, which no worker of "
+            "--distribute=multi_worker has; use crop_flip, crop or none"
+        )
+    if settings["search_group_size"]:
+        raise InputError("--search_group_size runs on one worker: --distribute=none")
+    if backend == "tensorflow" and settings["steps_per_execution"] > 1:
+        raise InputError(
+            "--steps_per_execution above 1 does not exist on TensorFlow with several "
+            "workers; leave it out, or use KERAS_BACKEND=jax"
+        )
+
+
+def build(settings, data, steps):
+    """Builds and compiles the model that the settings describe."""
+    arguments = {
+        name: settings[name] for name in MODEL_ARGUMENTS if settings[name] is not None
+    }
+    try:
+        model = zoo.build(
+            settings["model"],
+            norm=settings["norm"],
+            groups=settings["groups"],
+            group_size=settings["group_size"],
+            num_classes=len(data.class_names),
+            input_shape=data.image_shape,
+            **arguments,
+        )
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"--model={settings['model']} --norm={settings['norm']}: {error}"
+        ) from error
+    if settings["init"]:
+        path = export.find(settings["init"])
+        taken, left = export.copy_weights(export.load(path), model)
+        print(f"{taken} weights from {path}, {left} at their initial values.")
+    if settings["teacher"]:
+        from lng_keras.distillation import distiller
+
+        teacher = export.load(export.find(settings["teacher"]))
+        model = distiller(
+            model, teacher, settings["temperature"], settings["teacher_weight"]
+        )
+    optimization.compile_model(
+        model,
+        total_steps=settings["epochs"] * steps,
+        warmup_steps=math.floor(settings["warmup_epochs"] * steps),
+        **{
+            name: settings[name]
+            for name in (
+                *("optimizer", "learning_rate", "weight_decay", "label_smoothing"),
+                *("clip_norm", "ema", "jit_compile", "steps_per_execution"),
+            )
+        },
+    )
+    return model
+
+
+def batch_maker(settings, data):
+    """Returns the function (epoch, first_batch) -> batches that `train` asks for."""
+    augment, worker = settings["augment"], workers.current()
+
+    def make_batches(epoch, first_batch):
+        batches = Batches(
+            data.train.images,
+            data.train.labels,
+            len(data.class_names),
+            settings["batch_size"],
+            settings["seed"],
+            epoch,
+            first_batch,
+            crop=augment != "none",
+            flip=augment not in ("none", "crop"),
+            worker=worker.index,
+            workers=worker.count,
+        )
+        if augment in augmentation.NAMES:
+            return augmentation.augmented(batches, augment, settings["seed"])
+        return worker.batches(batches)
+
+    return make_batches
