@@ -16,6 +16,7 @@ FOLDER = pathlib.Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
 # What runs on JAX and torch as well: layers, kernels, models, measures, swaps.
 EVERYWHERE = (
+    "test_example_notebooks",
     "test_distribution",
     "test_kernels",
     "test_measures",
