@@ -1,17 +1,17 @@
 """Saves a trained model for use elsewhere, and loads one without trusting it."""
 
 import pathlib
-import zipfile
+import re
 
 import keras
 
 import zoo
+from lng_keras.archive import check_archive
+from lng_keras.errors import UsageError
 from zoo.errors import InputError
 from zoo.run_folder import TEMPORARY
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
-_LARGEST_RATIO = 200  # unpacked over packed; weights hardly compress
-_SMALL = 64 << 20  # bytes that are no harm whatever their ratio
 
 
 def save(model, path):
@@ -37,6 +37,9 @@ def load(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a file may hold anything; Keras raises accordingly
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        # Keras puts the config before what is wrong with it.
+        if unknown := re.search(r"Could not locate \w+ '[^']+'", str(error)):
+            reason = unknown[0]
         raise InputError(
             f"{path} cannot be loaded ({reason[:200]}); give a model.keras that "
             "train.py wrote"
@@ -44,29 +47,17 @@ def load(path):
 
 
 def _check_archive(path):
-    """Refuses what is no archive of a Keras model before anything is unpacked."""
+    """Refuses what is no model of ours before anything is unpacked."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; give a model.keras") from None
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is no .keras file or is truncated ({error}); save it again"
-        ) from error
-    unknown = [m.filename for m in members if m.filename not in _MEMBERS]
+        names = check_archive(path)
+    except UsageError as error:
+        raise InputError(str(error)) from error
+    unknown = [name for name in names if name not in _MEMBERS]
     if unknown:
         raise InputError(
             f"{path} holds {unknown[0]!r}, which no model of train.py has; do not load "
             "files from sources you do not trust"
         )
-    for member in members:
-        ratio = member.file_size / max(1, member.compress_size)
-        if member.file_size > _SMALL and ratio > _LARGEST_RATIO:
-            raise InputError(
-                f"{path} unpacks {member.filename} to {member.file_size} bytes, "
-                f"{ratio:.0f} times its packed size: a zip bomb; it is not loaded"
-            )
 
 
 def find(name):

@@ -10,6 +10,7 @@ import zipfile
 import keras
 import numpy as np
 
+from lng_keras.archive import check_archive
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
 
@@ -75,8 +76,8 @@ def _import(module):
 def _saved(path):
     if not os.path.isfile(path):
         raise UsageError(f"No such model file: {path}")
-    if path.endswith(".keras") and not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is not a .keras file (it is no zip archive).")
+    if path.endswith(".keras"):
+        check_archive(path)
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
