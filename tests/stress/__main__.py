@@ -5,6 +5,7 @@ python -m tests.stress signals               # SIGTERM and SIGINT: saved within 
 python -m tests.stress disk                  # full disk, read-only folder
 python -m tests.stress fuzz --times=300      # random flags: one line, no traceback
 python -m tests.stress distributed           # two workers; kills of either
+python -m tests.stress numerics --times=10000  # random layers against float64
 
 Each prints what was tried and lost, and ends with status 1 if anything was lost. The
 backend is KERAS_BACKEND's.
@@ -13,7 +14,7 @@ backend is KERAS_BACKEND's.
 import argparse
 import sys
 
-from tests.stress import distributed, faults, fuzz
+from tests.stress import distributed, faults, fuzz, numerics
 
 FAULTS = {
     "kill": faults.kill,
@@ -21,6 +22,7 @@ FAULTS = {
     "disk": faults.disk,
     "fuzz": fuzz.fuzz,
     "distributed": distributed.distributed,
+    "numerics": numerics.numerics,
 }
 
 
