@@ -18,7 +18,7 @@ VALUE_TOLERANCE = 2e-6
 # Norm-wise and relative, from float64.
 GRADIENT_TOLERANCE = 1e-5
 
-# (shape, axis, group_size): each form of the kernels, and one that has none.
+# (shape, axis, group_size): each form of the kernels, and some that have none.
 FORMS = [
     ((5, 24), -1, 4),
     ((3, 4, 48), -1, 16),
@@ -31,6 +31,9 @@ FORMS = [
     ((2, 24, 3, 4), (2, 3, 1), 1),
     ((2, 3, 4, 24), (1, 3), 6),
     ((2, 3, 4, 24), (2, 3), 6),
+    ((3, 2, 4, 5, 8), (1, 3, 4), 4),
+    ((2, 3, 12, 2, 4), (4, 2), 3),
+    ((2, 3, 2, 3, 2, 8), (2, 4, 5), 2),
 ]
 
 

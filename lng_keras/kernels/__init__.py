@@ -6,10 +6,13 @@ is imported at the first call, when that backend is running anyway.
 
 import contextlib
 import importlib
+import math
 
 import keras
+from keras import ops
 
 from lng_keras.kernels import reference
+from lng_keras.kernels.spec import space_and_channels
 
 _FAST = ("jax", "tensorflow", "torch")
 _chosen = "auto"
@@ -17,6 +20,8 @@ _chosen = "auto"
 
 def normalize(x, gamma, beta, spec):
     """Runs the fastest kernel there is for this input; see `reference.normalize`."""
+    if len(x.shape) >= 5 and space_and_channels(x, spec) is None:
+        return _normalize_reordered(x, gamma, beta, spec)
     backend = keras.backend.backend()
     if _chosen == "reference" or backend not in _FAST:
         return reference.normalize(x, gamma, beta, spec)
@@ -24,6 +29,23 @@ def normalize(x, gamma, beta, spec):
     if _chosen == "pallas" and backend == "jax":
         return fast.normalize(x, gamma, beta, spec, kernel="pallas")
     return fast.normalize(x, gamma, beta, spec)
+
+
+def _normalize_reordered(x, gamma, beta, spec):
+    """With the axes that share statistics moved to the end, as `(n, s, c)`.
+
+    Eager TensorFlow broadcasts no more than five axes that cannot be merged, and
+    statistics over scattered axes of a rank of five or more need them.
+    """
+    kept = [i for i in range(len(x.shape)) if i not in spec.axes]
+    order = [*kept, *spec.axes]
+    moved = ops.transpose(x, order)
+    shape = ops.shape(moved)
+    n, s = math.prod(shape[: len(kept)]), math.prod(shape[len(kept) : -1])
+    rows = ops.reshape(moved, (n, s, x.shape[spec.channel_axis]))
+    y = normalize(rows, gamma, beta, spec._replace(axes=(1, 2)))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return ops.transpose(ops.reshape(y, shape), back)
 
 
 @contextlib.contextmanager
