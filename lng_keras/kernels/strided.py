@@ -70,11 +70,13 @@ def backward(x, gamma, beta, mean, inverse, dy, spec, wall):
     t = dy if gamma is None else dy * ops.cast(gamma, dy.dtype)
     centers = [] if mean is None else [wide[:, :1, ::size], mean]
 
-    def times_z(t, x, inverse, *centers):
-        return t * (_less(x, *centers) * inverse)
+    def standardize(x, inverse, *centers):
+        centers = [_spread(t, size) for t in centers]
+        return _less(x, *centers) * _spread(inverse, size)
 
-    z = times_z(1.0, wide, *(_spread(s, size) for s in (inverse, *centers)))
-    along_z = _pooled_mean(times_z, [t, wide], [inverse, *centers], size, wall)
+    # Kept behind a wall: three results need z, and each would compute it again.
+    z = wall(standardize, wide, inverse, *centers)
+    along_z = _pooled_mean(lambda t, z: t * z, [t, z], [], size, wall)
     dx = t - z * _spread(along_z, size)
     if spec.subtract_mean:
         dx = dx - _spread(_pooled_mean(lambda t: t, [t], [], size, wall), size)
@@ -127,7 +129,7 @@ def _pooled_mean(term, rows, per_group, size, wall, finish=lambda mean: mean):
         return finish(total / (size * space))
 
     if not rest:
-        return last(first_level(rows, per_group))
+        return wall(lambda *args: last(first_level(*args)), rows, per_group)
     total = wall(first_level, rows, per_group)
     for factor in rest[:-1]:
         total = wall(lambda t, factor=factor: sum_slices([t], factor), total)
