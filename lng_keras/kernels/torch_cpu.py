@@ -36,12 +36,14 @@ def forward(x, gamma, beta, spec):
     mean = layout.empty_statistics() if spec.subtract_mean else None
     inverse = layout.empty_statistics()
     for block in layout.blocks():
-        z = _pivoted(layout.load(rows[block]), spec, layout.axes)
+        z = _pivoted(rows[block], spec, layout)
         if spec.subtract_mean:
             average = z.mean(layout.axes, keepdim=True)
             mean[block] = average.view(mean[block].shape)
             z.sub_(average)
-        scale = z.square().mean(layout.axes, keepdim=True)
+        # The place of the result serves as scratch: new memory costs a page fault.
+        squares = torch.mul(z, z, out=y[block].view(z.shape))
+        scale = squares.mean(layout.axes, keepdim=True)
         scale.add_(spec.epsilon).rsqrt_()
         inverse[block] = scale.view(inverse[block].shape)
         z = layout.unload(z.mul_(scale))
@@ -59,44 +61,50 @@ def forward(x, gamma, beta, spec):
 def backward(x, gamma, beta, mean, inverse, dy, spec):
     """As `reference.backward`."""
     layout = _layout(x, spec)
-    rows, drows, weight = layout.rows(x), layout.rows(dy), layout.weight(gamma)
+    rows, drows = layout.rows(x), layout.rows(dy)
     dx = torch.empty(rows.shape, dtype=layout.dtype)
     dgamma, dbeta = (
-        None if w is None else torch.zeros_like(layout.weight(w)) for w in (gamma, beta)
+        None if w is None else torch.zeros(w.shape, dtype=layout.dtype)
+        for w in (gamma, beta)
     )
     for block in layout.blocks():
-        z = _pivoted(layout.load(rows[block]), spec, layout.axes)
+        z = _pivoted(rows[block], spec, layout)
         scale = layout.statistic(inverse[block], z)
         if spec.subtract_mean:
             z.sub_(layout.statistic(mean[block], z))
         z.mul_(scale)
-        t = drows[block].to(layout.dtype)
+        t = layout.load(drows[block])
+        owned = layout.copies
+        along = torch.mul(t, z, out=dx[block].view(z.shape))  # scratch, as above
         if dbeta is not None:
-            dbeta += t.sum_to_size(dbeta.shape)
+            dbeta += layout.per_channel(t)
         if dgamma is not None:
-            dgamma += (t * layout.unload(z)).sum_to_size(dgamma.shape)
-            t = t * weight
-        t = layout.load(t)
-        along = (t * z).mean(layout.axes, keepdim=True)
+            dgamma += layout.per_channel(along)
+            weight = layout.loaded_weight(gamma, t)
+            along.mul_(weight)
+            t, owned = torch.mul(t, weight, out=t if owned else None), True
+        along = along.mean(layout.axes, keepdim=True)
         if spec.subtract_mean:
-            t = t - t.mean(layout.axes, keepdim=True)
-        t = torch.addcmul(t, z, along, value=-1, out=z).mul_(scale)
-        dx[block] = layout.unload(t)
+            average = t.mean(layout.axes, keepdim=True)
+            t = torch.sub(t, average, out=t if owned else None)
+        torch.addcmul(t, z, along, value=-1, out=z).mul_(scale)
+        dx[block] = layout.unload(z)
     return (
         dx.view(x.shape).to(x.dtype),
-        None if gamma is None else dgamma.view(gamma.shape).to(gamma.dtype),
-        None if beta is None else dbeta.view(beta.shape).to(beta.dtype),
+        None if gamma is None else dgamma.to(gamma.dtype),
+        None if beta is None else dbeta.to(beta.dtype),
     )
 
 
-def _pivoted(z, spec, axes):
-    """A new tensor: `z` less one element of each group, if means are subtracted."""
+def _pivoted(rows, spec, layout):
+    """Loads rows less one element of each group, if means are subtracted, anew."""
+    z = layout.load(rows)
     if not spec.subtract_mean:
-        return z.clone()
+        return z if layout.copies else z.clone()
     pivot = z
-    for axis in axes:
+    for axis in layout.axes:
         pivot = pivot.narrow(axis, 0, 1)
-    return z - pivot
+    return torch.sub(z, pivot.clone(), out=z if layout.copies else None)
 
 
 def _layout(x, spec):
@@ -110,6 +118,7 @@ class _Layout:
 
     dtype: of the arithmetic.
     axes: of a loaded block, those that share statistics.
+    copies: whether a loaded block is always new memory.
     """
 
     def __init__(self, x, spec, shape, weight, per_row):
@@ -135,6 +144,8 @@ class _Layout:
 class _Together(_Layout):
     """Rows as they lie in memory: the channels of a group beside each other."""
 
+    copies = False
+
     def __init__(self, x, spec):
         (first, second, third), kind = space_and_channels(x, spec)
         groups = spec.groups
@@ -156,6 +167,12 @@ class _Together(_Layout):
     def unload(self, z):
         return z
 
+    def loaded_weight(self, weight, z):
+        return self.weight(weight)
+
+    def per_channel(self, z):
+        return z.sum_to_size(self._weight).view(-1)
+
     def statistic(self, values, z):
         shape = [1 if i in self.axes else n for i, n in enumerate(z.shape)]
         return values.view(shape)
@@ -170,6 +187,7 @@ class _Apart(_Layout):
     """
 
     axes = (1, 2)
+    copies = True
 
     def __init__(self, x, spec):
         (n, space, channels), _ = space_and_channels(x, spec)
@@ -195,6 +213,14 @@ class _Apart(_Layout):
     def unload(self, z):
         rows = _shuffle(z.view(z.shape[0], -1), self._size, there=False)
         return rows.view(-1, *self._shape[1:])
+
+    def loaded_weight(self, weight, z):
+        by_size = weight.to(self.dtype).view(-1, self._size).T.contiguous()
+        return by_size.repeat(1, z.shape[-1] // by_size.shape[1])[:, None]
+
+    def per_channel(self, z):
+        by_size = z.sum((0, 2)).view(self._size, -1, self._per_row).sum(1)
+        return by_size.T.reshape(-1)
 
     def statistic(self, values, z):
         return values.view(z.shape[0], 1, 1, -1)
