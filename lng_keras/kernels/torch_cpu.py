@@ -13,8 +13,9 @@ from lng_keras.kernels.spec import space_and_channels, statistics_dtype
 
 # A block has about this many numbers: 4 MB in float32.
 BLOCK = 1 << 20
-# Groups of at most so many channels are worked on with their channels apart.
-FEW = 16
+# Groups of at most so many channels are worked on with their channels apart: of rows,
+# and where statistics cover space as well.
+FEW, FEW_OVER_SPACE = 16, 8
 # With their channels apart, rows are taken together until vectors are this long.
 LONG = 1024
 
@@ -108,8 +109,9 @@ def _pivoted(rows, spec, layout):
 
 
 def _layout(x, spec):
-    (_, _, channels), kind = space_and_channels(x, spec)
-    apart = kind == "last" and channels // spec.groups <= FEW
+    (_, space, channels), kind = space_and_channels(x, spec)
+    few = FEW if space == 1 else FEW_OVER_SPACE
+    apart = kind == "last" and channels // spec.groups <= few
     return (_Apart if apart else _Together)(x, spec)
 
 
