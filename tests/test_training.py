@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+import train_flags
 import zoo
 from zoo import (
+    assembly,
     batches,
     checkpoints,
     data,
@@ -369,3 +371,16 @@ def test_best_is_a_copy_that_later_saves_leave_alone(tmp_path):
     save(tmp_path, 6)
     assert checkpoints.load(tmp_path / checkpoints.BEST)[1] == {"number": 4}
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("model", ["resnet_na", "vit"])
+def test_what_gains_by_compiling_is_compiled(model):
+    settings = dict(model=model, dataset="cifar10_sample", distribute="none")
+    settings |= dict(random_labels=False, steps_per_execution=1)
+    resolved = assembly.resolve(dict.fromkeys(train_flags.names()) | settings)
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and model == "resnet_na":
+        devices = keras.distribution.list_devices()
+        assert resolved["jit_compile"] == any("cpu" not in name for name in devices)
+    else:
+        assert resolved["jit_compile"] == (backend != "torch")
