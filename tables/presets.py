@@ -68,8 +68,7 @@ def publish(name, table, row, records, schedule, output):
     finished = {s: r for s, r in records.items() if "diverged" not in r}
     seed = max(finished, key=lambda s: finished[s]["result"]["test_accuracy"])
     record = finished[seed]
-    model = runs.work_folder(training_table.run_name(table, row, seed), record["flags"])
-    model = model / "model.keras"
+    model = runs.work_folder(record["flags"]) / "model.keras"
     path = output / f"{name}.keras"
     if not model.exists():
         stored = preset_store.presets(output).get(name)

@@ -1,8 +1,9 @@
 """Runs train.py for given flags, once: what is finished is read, not repeated.
 
-A run is known by its flags. Its work (checkpoints, model.keras) is in
-runs/reproduce/NAME-HASH, which git ignores; what is published is a record: one JSON
-file with flags, command, result, one row an epoch, and environment.
+A run is known by its flags, whichever tables ask for it. Its work (checkpoints,
+model.keras) is in runs/reproduce/MODEL-NORM-HASH, which git ignores; what is published
+is a record: one JSON file with flags, command, result, one row an epoch, and
+environment.
 """
 
 import hashlib
@@ -33,9 +34,9 @@ def command(flags):
     return "python train.py " + " ".join(_arguments(flags))
 
 
-def work_folder(name, flags):
+def work_folder(flags):
     """Returns the folder of a run's checkpoints and model.keras."""
-    return WORK / f"{name}-{key(flags)}"
+    return WORK / f"{flags['model']}-{flags['norm']}-{key(flags)}"
 
 
 def relative(model):
@@ -59,7 +60,7 @@ def ensure(path, name, flags, backend=None, say=print):
 
     Args:
         path: of the record.
-        name: for the work folder, such as "resnet_na-bn-seed0".
+        name: for lines of progress, such as "resnet_na-bn-seed0".
         flags: dict, of train.py. `--data_dir` comes from LNG_KERAS_DATA_DIR.
         backend: of the run, or None for KERAS_BACKEND as it is.
         say: function that prints a line of progress.
@@ -75,7 +76,7 @@ def ensure(path, name, flags, backend=None, say=print):
     record = read(path, flags)
     if record is not None:
         return record
-    folder = work_folder(name, flags)
+    folder = work_folder(flags)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{name}: {command(flags)}")
     diverged = _train(flags, folder, backend)
@@ -93,7 +94,7 @@ def ensure(path, name, flags, backend=None, say=print):
 
 def ensure_model(path, name, flags, backend=None, say=print):
     """Returns the path of a run's model.keras, training again if it is not there."""
-    model = work_folder(name, flags) / "model.keras"
+    model = work_folder(flags) / "model.keras"
     if not model.exists():
         if pathlib.Path(path).exists():
             say(f"{name}: the record is here, its model is not; training it again")

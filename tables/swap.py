@@ -47,7 +47,8 @@ TABLES = {
         {
             "cpu": Schedule(
                 flags=_CPU.flags,
-                learning_rates=(0.0003, 0.001, 0.003),
+                # The grid of the table vit, whose runs the first and third row are.
+                learning_rates=_CPU.learning_rates,
                 tuning_flags=_CPU.tuning_flags,
                 seeds=2,
                 text=f"{_CPU.text} Fine-tuning: 2 epochs.",

@@ -106,8 +106,7 @@ def read(table, row, schedule, seed, output):
         record = read(table, source, schedule, seed, output)
         if record is None:
             return None
-        folder = runs.work_folder(run_name(table, source, seed), record["flags"])
-        init = runs.relative(folder / "model.keras")
+        init = runs.relative(runs.work_folder(record["flags"]) / "model.keras")
     path = record_path(row, seed, output)
     for rate in schedule.learning_rates:
         record = runs.read(path, flags_of(row, schedule, rate, seed, init))

@@ -44,8 +44,7 @@ def published(tmp_path, monkeypatch):
     records = {0: record(0, 0.5), 1: record(1, 0.52)}
     models = {}
     for seed, of_seed in records.items():
-        name = training_table.run_name(resnet_na.TABLE, ROW, seed)
-        folder = runs.work_folder(name, of_seed["flags"])
+        folder = runs.work_folder(of_seed["flags"])
         folder.mkdir(parents=True)
         keras.utils.set_random_seed(seed)
         models[seed] = zoo.build("ln_net", "ln", input_shape=(2, 2, 1), width=4)

@@ -21,7 +21,7 @@ TABLE = Table(
     ),
     schedules={
         "cpu": Schedule(
-            flags={"epochs": 3, "batch_size": 10},
+            flags={"model": "toy", "epochs": 3, "batch_size": 10},
             learning_rates=(0.1, 0.2),
             tuning_flags={"epochs": 2, "validation_examples": 5},
             seeds=3,
@@ -170,7 +170,7 @@ def test_page_tells_mean_spread_n_and_reference(tmp_path, trainings):
     assert "| 0.2 | 1,234 | 100 | +20.00 [+20.00, +20.00] | above |" in lines[3]
     assert "a schedule." in page
     assert "- a note." in page
-    assert "python train.py --epochs=3 --batch_size=10 --norm=bn" in page
+    assert "python train.py --model=toy --epochs=3 --batch_size=10 --norm=bn" in page
 
 
 def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
@@ -217,7 +217,7 @@ def test_model_that_is_gone_is_trained_again(tmp_path, trainings):
     count = len(trainings)
     runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
     assert len(trainings) == count
-    (runs.work_folder("toy-a-seed0", flags) / "model.keras").unlink()
+    (runs.work_folder(flags) / "model.keras").unlink()
     runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
     assert trainings[count:] == [flags]
 
