@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from tests.stress.results import Outcome
 from tests.stress.runs import ROOT, command, finish, outcome
 
 RUN = (
@@ -101,9 +102,8 @@ def distributed(times, seed):
         if folders[1].exists():
             lost.append("a worker that is not the chief wrote files")
         if lost:
-            return lost
+            return Outcome(1, "two workers do not train as one", lost)
         two = outcome(scratch / "two")
-        print(f"two workers: {len(two['rows'])} epochs as one worker", flush=True)
         equal, slowest = 0, 0.0
         for i in range(times):
             folder, victim = scratch / f"run{i}", i % 2
@@ -119,12 +119,13 @@ def distributed(times, seed):
             lost += unlike(folder, expected)
             equal += outcome(folder) == two
             shutil.rmtree(folder, ignore_errors=True)
-    print(
+    summary = (
+        f"two workers: {len(expected['rows'])} epochs with the losses of one\n"
         f"{times} times one of two workers was killed; the other ended within "
         f"{slowest:.1f} s; resumed, {equal} bit for bit as without a kill; "
         f"lost: {len(lost)}"
     )
-    return lost
+    return Outcome(times + 1, summary, lost)
 
 
 def said(status, errors, words):

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 
+from tests.stress.results import Outcome
 from tests.stress.runs import (
     ROOT,
     TINY,
@@ -60,8 +61,11 @@ def kill(times, seed):
                 finished += 1
                 break
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"killed {killed} times over {finished} runs, lost: {len(lost)}")
-    return lost
+    summary = (
+        f"killed {killed} times over {finished} runs of {duration:.0f} s, each resumed "
+        f"to its end; lost: {len(lost)}"
+    )
+    return Outcome(killed, summary, lost)
 
 
 def signals(times, seed):
@@ -98,41 +102,44 @@ def signals(times, seed):
             lost += [done.stderr] if done.returncode else differences(folder, expected)
     if slowest > 10:
         lost.append(f"the slowest end took {slowest:.1f} s")
-    print(f"stopped {tried} times, at most {slowest:.1f} s, lost: {len(lost)}")
-    return lost
+    summary = f"stopped {tried} times, saved and ended within {slowest:.1f} s; "
+    return Outcome(tried, summary + f"lost: {len(lost)}", lost)
 
 
 def disk(times, seed):
-    """A file-size limit stands for a full disk; a read-only folder is one."""
-    lost = []
+    """File-size limits stand for a full disk; then a read-only folder."""
+    rng, lost = random.Random(seed), []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         whole = scratch / "whole"
         finish(whole, *TINY)
         expected = outcome(whole)
         size = (whole / "checkpoints" / "last.npz").stat().st_size
-
-        def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(
-                resource.RLIMIT_FSIZE, (size // 2, resource.RLIM_INFINITY)
+        for i in range(times):
+            folder = scratch / f"full{i}"
+            limit = int(size * rng.uniform(0.02, 0.98))
+            full = finish(folder, *TINY, preexec_fn=lambda n=limit: _limit_files(n))
+            lost += one_line(full, 1, "File too large")
+            after = finish(folder, *TINY, "--resume")
+            lost += (
+                [after.stderr] if after.returncode else differences(folder, expected)
             )
+            shutil.rmtree(folder, ignore_errors=True)
+        locked = scratch / "locked"
+        locked.mkdir(mode=0o555)
+        scratch.chmod(0o755)
+        denied = finish(locked / "run", *TINY, preexec_fn=_become_nobody)
+        lost += one_line(denied, 1, "Permission denied")
+    summary = f"{times} full disks and a read-only folder; lost: {len(lost)}"
+    return Outcome(times + 1, summary, lost)
 
-        full = finish(scratch / "full", *TINY, preexec_fn=limit)
-        lost += one_line(full, 1, "File too large")
-        after = finish(scratch / "full", *TINY, "--resume")
-        lost += (
-            [after.stderr]
-            if after.returncode
-            else differences(scratch / "full", expected)
-        )
-        tried = 1
-        if os.geteuid() == 0:
-            print("read-only folder: not tried, root may write everywhere")
-        else:
-            locked = scratch / "locked"
-            locked.mkdir(mode=0o500)
-            lost += one_line(finish(locked / "run", *TINY), 1, "Permission denied")
-            tried += 1
-    print(f"{tried} disk faults, lost: {len(lost)}")
-    return lost
+
+def _limit_files(size):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _become_nobody():
+    """Root may write everywhere, and would not notice a read-only folder."""
+    if os.geteuid() == 0:
+        os.setuid(65534)

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 import traceback
 
+from tests.stress.results import Outcome
+
 VALUES = {
     "model": ("ln_net", "vit", "resnet_na", "ln_net", "vgg", ""),
     "norm": ("bn", "ln", "gn", "in", "rms", "lng", "lng_position", "none", "xn"),
@@ -84,8 +86,8 @@ def fuzz(times, seed):
             if problem:
                 lost.append(f"{' '.join(chosen)}: {problem}")
             shutil.rmtree(f"{scratch}/{i}", ignore_errors=True)
-    print(
+    summary = (
         f"{times} random sets of flags: {trained} trained, {times - trained} refused "
         f"in one line, lost: {len(lost)}"
     )
-    return lost
+    return Outcome(times, summary, lost)

@@ -5,6 +5,7 @@ import random
 import numpy as np
 
 from tests import reference
+from tests.stress.results import Outcome
 
 # The layer's bars: float32 by tests/test_kernels.py; half types by the spacing of
 # their numbers, relative to the largest output.
@@ -69,10 +70,13 @@ def numerics(times, seed):
         worst[dtype] = tuple(map(max, worst[dtype], (value, gradient)))
         if value > VALUE[dtype] or gradient > GRADIENT[dtype]:
             lost.append(f"{case}: value {value:.1e}, gradient {gradient:.1e}")
-    for dtype, (value, gradient) in worst.items():
-        print(f"{dtype}: largest error {value:.1e}, of a gradient {gradient:.1e}")
-    print(f"{keras.backend.backend()}: {times} random cases, lost: {len(lost)}")
-    return lost
+    summary = [
+        f"{dtype}: largest error {value:.1e} (bar {VALUE[dtype]:.1e}), "
+        f"of a gradient {gradient:.1e} (bar {GRADIENT[dtype]:.1e})"
+        for dtype, (value, gradient) in worst.items()
+    ]
+    summary.append(f"{times} random cases, not finite or above a bar: {len(lost)}")
+    return Outcome(times, "\n".join(summary), lost)
 
 
 def as_float64(tensor):
