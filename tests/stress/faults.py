@@ -23,49 +23,73 @@ from tests.stress.runs import (
 
 
 def kill(times, seed):
-    """SIGKILL at random moments; each time the run goes on with --resume."""
-    rng = random.Random(seed)
-    lost, killed, finished = [], 0, 0
+    """SIGKILL at random moments; each time the run goes on with --resume.
+
+    One in five falls into the start; the others into training, the saving of
+    checkpoints among it, or into the end: as long after the first step as the whole
+    training takes, at most.
+    """
+    rng, lost, finished = random.Random(seed), [], 0
+    killed = {"starting": 0, "training": 0}
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         started = time.monotonic()
-        done = finish(scratch / "whole", *TINY)
-        if done.returncode:
-            raise RuntimeError(f"the uninterrupted run failed: {done.stderr}")
-        duration = time.monotonic() - started
+        process = _start(scratch / "whole", *TINY)
+        _wait_for_training(process)
+        trains = time.monotonic()
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"the uninterrupted run failed: {errors}")
+        starting, training = trains - started, time.monotonic() - trains
         expected = outcome(scratch / "whole")
-        while killed < times:
+        while sum(killed.values()) < times:
             folder = scratch / f"run{finished}"
             # Half the runs save after every batch, so that most kills fall into a save.
             often = f"--checkpoint_minutes={rng.choice([0, 10])}"
-            while killed < times or folder.exists():
-                process = subprocess.Popen(
-                    command(folder, *TINY, "--resume", often),
-                    cwd=ROOT,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                )
+            while True:
+                process = _start(folder, *TINY, "--resume", often)
+                phase = "starting" if rng.random() < 0.2 else "training"
+                if phase == "training":
+                    _wait_for_training(process)
+                wait = rng.uniform(0, starting if phase == "starting" else training)
+                if sum(killed.values()) == times:
+                    wait = None
                 try:
-                    # Resumed runs are shorter: most kills fall after the start.
-                    wait = rng.uniform(0.3, 1.0) * duration if killed < times else None
                     _, errors = process.communicate(timeout=wait)
+                    break
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.communicate()
-                    killed += 1
-                    continue
-                if process.returncode:
-                    lost.append(f"exit status {process.returncode}: {errors[-300:]}")
-                else:
-                    lost += differences(folder, expected)
-                finished += 1
-                break
+                    killed[phase] += 1
+            if process.returncode:
+                lost.append(f"exit status {process.returncode}: {errors[-300:]}")
+            else:
+                lost += differences(folder, expected)
+            finished += 1
             shutil.rmtree(folder, ignore_errors=True)
     summary = (
-        f"killed {killed} times over {finished} runs of {duration:.0f} s, each resumed "
-        f"to its end; lost: {len(lost)}"
+        f"killed {killed['starting']} times before and {killed['training']} times in "
+        f"or after training, over {finished} runs of {training:.1f} s of training, all "
+        f"resumed to their end; lost: {len(lost)}"
     )
-    return Outcome(killed, summary, lost)
+    return Outcome(times, summary, lost)
+
+
+def _start(folder, *flags):
+    return subprocess.Popen(
+        command(folder, *flags),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for_training(process):
+    """Returns when the run says what it is about to train, or has ended."""
+    for line in process.stdout:
+        if " epochs of " in line:
+            return
 
 
 def signals(times, seed):
@@ -79,13 +103,7 @@ def signals(times, seed):
         for i in range(times):
             number = (signal.SIGTERM, signal.SIGINT)[i % 2]
             folder = scratch / f"run{i}"
-            process = subprocess.Popen(
-                command(folder, *TINY),
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            process = _start(folder, *TINY)
             while process.poll() is None and not (folder / "metrics.jsonl").exists():
                 time.sleep(0.05)
             time.sleep(rng.uniform(0, 1.0))
