@@ -36,6 +36,13 @@ def main(argv):
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
         train_flags.fail(error)
+    except Exception as error:
+        from zoo import errors
+
+        # TensorFlow's, of an image that cannot be read in the middle of an epoch, say.
+        if told := errors.within(error):
+            train_flags.fail(told)
+        raise
 
 
 def load_data(settings):

@@ -56,14 +56,16 @@ flags.DEFINE_string(
     "dataset",
     "cifar10_sample",
     "cifar10_sample (in the repository), cifar10, mnist, fashion_mnist or any image "
-    "classification set of tensorflow-datasets, or folder: images, one folder a class. "
+    "classification set of tensorflow-datasets; folder: images, one folder a class; "
+    "tfrecord: files of labelled images. What does not fit into memory is streamed. "
     "Default the sample: it needs no network.",
 )
 flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of the data: official CIFAR-10 batches, prepared tensorflow-datasets, or "
-    "images. Default: ~/tensorflow_datasets, where tensorflow-datasets keeps them.",
+    "Folder of the data: official CIFAR-10 batches, prepared tensorflow-datasets, "
+    "images, or TFRecord files. Default: ~/tensorflow_datasets, where "
+    "tensorflow-datasets keeps them.",
 )
 flags.DEFINE_integer(
     "train_examples",
@@ -83,8 +85,8 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "image_size",
     0,
-    "Side in pixels to which the images of --dataset=folder are scaled and cropped. "
-    "Default 0: as they are, and all must have one size.",
+    "Side in pixels to which images are scaled and cropped (folder, tfrecord, "
+    "tensorflow-datasets). Default 0: as they are, and all must have one size.",
     lower_bound=0,
     upper_bound=4096,
 )

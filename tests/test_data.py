@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import cifar, data, image_folder, tfds_data
+from zoo import cifar, data, encoded_images, tfds_data
 from zoo.errors import InputError
 
 
@@ -230,9 +230,9 @@ def test_image_size_scales_and_crops(tmp_path):
 def test_large_folders_are_decoded_when_asked(tmp_path, monkeypatch):
     write_images(tmp_path)
     eager = data.load("folder", tmp_path)
-    monkeypatch.setattr(data, "_DECODED_BYTES", 0)
+    monkeypatch.setattr(encoded_images, "IN_MEMORY_BYTES", 0)
     lazy = data.load("folder", tmp_path)
-    assert isinstance(lazy.train.images, image_folder.ImageFiles)
+    assert isinstance(lazy.train.images, encoded_images.EncodedImages)
     few, many = np.array([3, 1]), np.arange(18)[::-1]
     for indices in (few, many):
         np.testing.assert_array_equal(
@@ -276,7 +276,7 @@ def test_bad_images_are_named(tmp_path, case):
 
 def test_image_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
     write_images(tmp_path)
-    monkeypatch.setattr(image_folder, "_LARGEST_PIXELS", 47)
+    monkeypatch.setattr(encoded_images, "_LARGEST_PIXELS", 47)
     with pytest.raises(InputError, match="claims 8 x 6"):
         data.load("folder", tmp_path)
 

@@ -50,7 +50,7 @@ class Batches(MadeAhead):
     beyond the last whole batch are left out of that epoch.
 
     Args:
-        images: `(n, h, w, c)` uint8, an array or `ImageFiles`.
+        images: `(n, h, w, c)` uint8, an array or `EncodedImages`.
         labels: `(n,)` int.
         classes: int.
         batch_size: int, of all workers together.

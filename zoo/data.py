@@ -10,20 +10,18 @@ import pathlib
 
 import numpy as np
 
-from zoo import cifar, image_folder, tfds_data
+from zoo import cifar, encoded_images, image_folder, tfds_data, tfrecords
 from zoo.errors import InputError
 from zoo.sample import make_sample
 
 SAMPLE = "cifar10_sample"
-_DECODED_BYTES = 2 << 30  # image folders up to this size are decoded once, into memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images `(n, h, w, c)` uint8, an array or `ImageFiles`, and labels `(n,)` "
-    "int64."""
+    """Images `(n, h, w, c)` uint8, in memory or not, and labels `(n,)` int64."""
 
-    images: np.ndarray | image_folder.ImageFiles
+    images: np.ndarray | encoded_images.EncodedImages
     labels: np.ndarray
 
     def __len__(self):
@@ -56,21 +54,25 @@ def load(dataset=SAMPLE, data_dir=None, image_size=0, grayscale=False):
 
     Args:
         dataset: "cifar10_sample" (in the repository), "folder" (of images, one folder
-            a class, in `data_dir`), or a name of tensorflow-datasets; "cifar10" is read
-            from the official batches if `data_dir` has them.
+            a class, in `data_dir`), "tfrecord" (files of labelled images in
+            `data_dir`), or a name of tensorflow-datasets; "cifar10" is read from the
+            official batches if `data_dir` has them.
         data_dir: path or None.
-        image_size: int, side in pixels to which the images of a folder are scaled
-            and cropped; 0 takes them as they are.
+        image_size: int, side in pixels to which images are scaled and cropped; 0
+            takes them as they are.
         grayscale: bool, one channel instead of three (ITU-R 601 luma).
     Returns:
-        `Data`.
+        `Data`, in memory if a split's pixels take 2 GiB or less; else its images are
+        decoded when they are asked for.
     Raises:
         InputError: if it is absent, unreadable, or not fit to train a classifier.
     """
-    if image_size and dataset != "folder":
+    official = dataset == "cifar10" and data_dir and cifar.find(data_dir)
+    if image_size and (dataset == SAMPLE or official):
         raise InputError(
-            f"--image_size={image_size} scales the images of --dataset=folder only, "
-            f"and --dataset={dataset} has a size of its own; leave it out"
+            f"--image_size={image_size} scales the images of --dataset=folder, "
+            "tfrecord and those of tensorflow-datasets, and --dataset="
+            f"{dataset} has a size of its own; leave it out"
         )
     if dataset == SAMPLE:
         folder = pathlib.Path(make_sample.__file__).parent
@@ -89,11 +91,16 @@ def load(dataset=SAMPLE, data_dir=None, image_size=0, grayscale=False):
             raise InputError("--dataset=folder needs --data_dir, the folder of images")
         arrays, names = image_folder.read_folder(data_dir, image_size)
         source = f"image folder {data_dir}"
-    elif dataset == "cifar10" and data_dir and cifar.find(data_dir):
+    elif dataset == "tfrecord":
+        if not data_dir:
+            raise InputError("--dataset=tfrecord needs --data_dir, the folder of files")
+        arrays, names = tfrecords.read_folder(data_dir, image_size)
+        source = f"TFRecord files in {data_dir}"
+    elif official:
         arrays, names = cifar.read(data_dir), cifar.CLASS_NAMES
-        source = f"official CIFAR-10 batches in {cifar.find(data_dir)}"
+        source = f"official CIFAR-10 batches in {official}"
     else:
-        arrays, names = tfds_data.read(dataset, data_dir)
+        arrays, names = tfds_data.read(dataset, data_dir, image_size)
         source = f"{dataset} through tensorflow-datasets"
     data = Data(
         name=dataset,
@@ -146,7 +153,7 @@ def check(data):
         raise InputError(
             f"{data.name} has training images of {data.train.images.shape[1:]} and "
             f"test images of {data.test.images.shape[1:]}; --image_size=N makes them "
-            "equal in a folder"
+            "equal"
         )
 
 
@@ -225,7 +232,7 @@ def with_train_labels(data, labels):
 def checksum(data):
     """Returns the SHA-256 of the images and labels, as hex.
 
-    Of image files that are decoded when asked for it covers names and sizes only.
+    Of images that are decoded when they are asked for it covers names and sizes only.
     """
     digest = hashlib.sha256()
     for split in (data.train, data.validation, data.test):
@@ -235,8 +242,7 @@ def checksum(data):
         if isinstance(split.images, np.ndarray):
             digest.update(np.ascontiguousarray(split.images))
         else:
-            for path in split.images.paths:
-                digest.update(f"{path} {pathlib.Path(path).stat().st_size}".encode())
+            split.images.source.update(digest)
     return digest.hexdigest()
 
 
@@ -251,9 +257,11 @@ def _to_grey(split):
 
 
 def _decode(split):
-    """Decodes image files into memory if they fit."""
+    """Decodes images into memory if they fit."""
     images = split.images
-    if isinstance(images, np.ndarray) or np.prod(images.shape) > _DECODED_BYTES:
+    if isinstance(images, np.ndarray) or (
+        images.nbytes > encoded_images.IN_MEMORY_BYTES
+    ):
         return split
     chunks = np.array_split(np.arange(len(images)), max(1, len(images) // 1024))
     decoded = np.empty(images.shape, np.uint8)

@@ -9,19 +9,22 @@ from zoo import batches, workers
 from zoo.errors import InputError
 from zoo.optimization import innermost
 
+_BATCHES_AT_ONCE = 128  # outputs of so many are held together
+
 
 class _Images(batches.MadeAhead):
-    """All images in order; the last batch is filled up to one constant shape."""
+    """Images in order; the last batch is filled up to one constant shape."""
 
-    def __init__(self, images, batch_size):
+    def __init__(self, images, batch_size, first, last):
         super().__init__()
         self.images, self.batch_size = images, batch_size
+        self.first, self.last = first, last
 
     def __len__(self):
-        return -(-len(self.images) // self.batch_size)
+        return self.last - self.first
 
     def make(self, i):
-        start = i * self.batch_size
+        start = (self.first + i) * self.batch_size
         indices = np.arange(start, start + self.batch_size) % len(self.images)
         return (batches.normalize(self.images[indices]),)
 
@@ -64,18 +67,33 @@ def evaluate(model, split, batch_size=256):
     worker = workers.current()
     batch_size = min(batch_size, len(split))
     batch_size += -batch_size % worker.devices  # they share each batch equally
-    logits = worker.predict(model, _Images(split.images, batch_size))
-    return score(logits[: len(split)], split.labels)
+    losses, hits, steps = [], [], -(-len(split) // batch_size)
+    for first in range(0, steps, _BATCHES_AT_ONCE):
+        last = min(first + _BATCHES_AT_ONCE, steps)
+        logits = worker.predict(model, _Images(split.images, batch_size, first, last))
+        labels = split.labels[first * batch_size : last * batch_size]
+        loss, hit = _score_each(logits[: len(labels)], labels)
+        losses.append(loss)
+        hits.append(hit)
+    return _means(np.concatenate(losses), np.concatenate(hits))
 
 
 def score(logits, labels):
     """Cross entropy in nats and accuracy of logits `(n, classes)`, in float64."""
+    return _means(*_score_each(logits, labels))
+
+
+def _score_each(logits, labels):
+    """Returns the cross entropy and the hit or miss of each row: two arrays `(n,)`."""
     logits = np.asarray(logits, np.float64)
     logits = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits).sum(axis=-1))
-    loss = np.mean(log_sum - logits[np.arange(len(labels)), labels])
-    accuracy = np.mean(logits.argmax(axis=-1) == labels)
-    return {"loss": float(loss), "accuracy": float(accuracy)}
+    loss = log_sum - logits[np.arange(len(labels)), labels]
+    return loss, logits.argmax(axis=-1) == labels
+
+
+def _means(loss, hit):
+    return {"loss": float(np.mean(loss)), "accuracy": float(np.mean(hit))}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets as arrays, failing fast where there is no network.
+"""Data sets of tensorflow-datasets, failing fast where there is no network.
 
 tensorflow-datasets alone retries a download for more than three minutes when there is
 no network. Here prepared data is looked for first, and a download is tried only where a
@@ -6,6 +6,7 @@ connection opens within seconds.
 """
 
 import importlib.util
+import math
 import os
 import socket
 import threading
@@ -13,6 +14,7 @@ import threading
 import keras
 import numpy as np
 
+from zoo import encoded_images, tfrecords
 from zoo.errors import InputError
 
 # A host to reach before a download is tried: its own, or the store that holds many of
@@ -22,30 +24,67 @@ _DEFAULT_HOST = "storage.googleapis.com"
 _CONNECT_SECONDS = 5
 
 
-def read(name, data_dir=None):
+def read(name, data_dir=None, image_size=0):
     """Reads an image-classification data set with tensorflow-datasets.
 
     Args:
         name: as tfds knows it, such as "cifar10", "mnist" or "svhn_cropped".
         data_dir: where prepared data is, and where a download goes. None: as tfds,
             `~/tensorflow_datasets`.
+        image_size: int, side in pixels to scale and crop all images to. 0: all must
+            have one size.
     Returns:
         `{"train": (images, labels), "test": (images, labels)}` and the class names;
-        images `(n, h, w, c)` uint8, labels `(n,)` int64, in the official order where
-        the data set tells it (feature `id`).
+        images `(n, h, w, c)` uint8, labels `(n,)` int64. Sets that fit into memory are
+        arrays, in the official order where the data set tells it (feature `id`);
+        larger ones, and those that are scaled, are `EncodedImages` in the order of
+        their files.
     Raises:
         InputError: if tfds is not installed, does not know the name, the data is absent
-            and there is no network, or the set is not made of labelled images of one
-            size with a training and a test split.
+            and there is no network, or the set is not made of labelled images with a
+            training and a test split.
     """
     tfds = _import_tfds(name)
     builder = _builder(tfds, name, data_dir)
     splits = _split_names(name, builder)
-    arrays = {}
-    for split, its_name in splits.items():
-        arrays[split] = _read_split(tfds, builder, its_name)
+    if image_size or not _fits(builder, splits["train"]):
+        arrays = _open_records(name, builder, splits, image_size)
+    else:
+        arrays = {
+            split: _read_split(tfds, builder, its_name)
+            for split, its_name in splits.items()
+        }
     label = builder.info.features["label"]
     return arrays, tuple(label.names or map(str, range(label.num_classes)))
+
+
+def _fits(builder, split):
+    """Tells whether a split's decoded images have one size and fit into memory."""
+    shape = builder.info.features["image"].shape
+    if None in shape:
+        return False
+    count = builder.info.splits[split].num_examples
+    return count * math.prod(shape) <= encoded_images.IN_MEMORY_BYTES
+
+
+def _open_records(name, builder, splits, image_size):
+    kind = builder.info.file_format
+    if kind is not None and kind.value != "tfrecord":
+        raise InputError(
+            f"--dataset={name} in {builder.data_dir} is stored as {kind.value}; to be "
+            f"read piece by piece it must be prepared as tfrecord: tfds build {name} "
+            "--file_format=tfrecord"
+        )
+    files = {split: builder.info.splits[s].filepaths for split, s in splits.items()}
+    arrays = tfrecords.read(files, image_size)
+    for split, (_, labels) in arrays.items():
+        wanted = builder.info.splits[splits[split]].num_examples
+        if len(labels) != wanted:
+            raise InputError(
+                f"the {split} split of {name} in {builder.data_dir} has {len(labels)} "
+                f"examples instead of {wanted}; prepare it again"
+            )
+    return arrays
 
 
 def _import_tfds(name):
@@ -154,11 +193,6 @@ def _read_split(tfds, builder, split):
             f"read after {len(images)} examples ({type(error).__name__}); prepare it "
             "again"
         ) from error
-    if len({image.shape for image in images}) != 1:
-        raise InputError(
-            f"the images of {builder.info.name} differ in size; export them to a "
-            "folder and use --dataset=folder --image_size=N"
-        )
     images, labels = np.stack(images), np.array(labels, np.int64)
     if ids[0] is not None:  # tfds stores examples in an order of its own
         order = np.argsort(ids)

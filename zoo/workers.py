@@ -19,6 +19,7 @@ import os
 import keras
 import numpy as np
 
+from zoo import errors
 from zoo.errors import InputError
 from zoo.lookout import Lookout, WorkerLost
 
@@ -248,7 +249,7 @@ def _join_tensorflow():
         with strategy.scope():
             yield TensorFlowWorker(strategy)
     except tf.errors.OpError as error:
-        raise WorkerLost(error.message) from error
+        raise errors.within(error) or WorkerLost(error.message) from error
 
 
 _JOIN = {"jax": _join_jax, "tensorflow": _join_tensorflow}
