@@ -16,14 +16,16 @@ FOLDER = pathlib.Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
 # What runs on JAX and torch as well: layers, kernels, models, measures, swaps.
 EVERYWHERE = (
-    "test_example_notebooks",
+    "test_determinism",
     "test_distribution",
+    "test_example_notebooks",
     "test_kernels",
     "test_measures",
     "test_normalization",
     "test_norms",
     "test_package",
     "test_pallas",
+    "test_streaming",
     "test_swap.py",
     "test_training",
     "test_zoo",

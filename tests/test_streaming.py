@@ -1,40 +1,20 @@
 """Images that stay on the disk: TFRecords, tfds. What is read, what refused."""
 
-import gzip
 import tracemalloc
 
 import keras
 import numpy as np
 import pytest
 
-import train
-import train_flags
 from tests import records
+from tests.commands import error_line
 from zoo import batches, data, encoded_images, errors, tfrecords
-
-TINY = (
-    *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),
-    *("--batch_size=8", "--epochs=1"),
-)
 
 
 @pytest.fixture
 def on_disk(monkeypatch):
     """Nothing fits into memory."""
     monkeypatch.setattr(encoded_images, "IN_MEMORY_BYTES", 0)
-
-
-def error_line(capsys, *arguments):
-    """Returns the error of a run of train.py that must end with status 2."""
-    train_flags.FLAGS.unparse_flags()
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        train.main(["train.py", *TINY, *map(str, arguments)])
-    train_flags.FLAGS.unparse_flags()
-    printed = capsys.readouterr().err
-    assert end.value.code == 2, printed
-    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
-    return line
 
 
 @pytest.mark.usefixtures("on_disk")
@@ -135,103 +115,6 @@ def test_memory_of_an_epoch_is_that_of_some_batches(tmp_path):
     assert peak < 10 * one
 
 
-def _truncated(folder, by):
-    path = folder / "train-00001-of-00002"
-    path.write_bytes(path.read_bytes()[:by])
-
-
-def _instead(folder, *written):
-    records.write(folder / "train-00001-of-00002", written)
-
-
-def _compressed(folder):
-    path = folder / "train-00000-of-00002"
-    path.write_bytes(gzip.compress(path.read_bytes()))
-
-
-def _flipped(folder):
-    path = folder / "train-00000-of-00002"
-    content = bytearray(path.read_bytes())
-    content[1] ^= 4
-    path.write_bytes(content)
-
-
-def _renamed(folder, name, to):
-    (folder / name).rename(folder / to)
-
-
-IMAGE = records.encoded(np.zeros((6, 8, 3), np.uint8))
-BAD_RECORDS = {
-    "cut in a record": (lambda f: _truncated(f, -5), "00001-of-00002 is truncated"),
-    "cut in a length": (lambda f: _truncated(f, 7), "is truncated: it has 7 bytes"),
-    "empty": (lambda f: _truncated(f, 0), "is empty; copy it again"),
-    "compressed": (_compressed, "is compressed"),
-    "flipped length": (_flipped, "no TFRecord file, or damaged at byte 0"),
-    "text": (
-        lambda f: (f / "train-00000-of-00002").write_text("not records at all"),
-        "no TFRecord file, or damaged at byte 0",
-    ),
-    "no example": (lambda f: _instead(f, b"\xff" * 30), "no tf.train.Example"),
-    "no label": (
-        lambda f: _instead(f, records.example(image=IMAGE, place=1)),
-        "has the features image, place",
-    ),
-    "empty example": (lambda f: _instead(f, b""), "has the features none"),
-    "float label": (
-        lambda f: _instead(f, records.example(image=IMAGE, label=[1.0])),
-        "has label as float, not int64",
-    ),
-    "pixels as floats": (
-        lambda f: _instead(f, records.example(image=[float("nan")] * 9, label=1)),
-        "has image as float, not bytes",
-    ),
-    "no image": (
-        lambda f: _instead(f, records.example(image=b"not an image", label=1)),
-        "is no usable image",
-    ),
-    "cut image": (
-        lambda f: _instead(f, records.example(image=IMAGE[:-20], label=1)),
-        "is no usable image",
-    ),
-    "label below 0": (
-        lambda f: _instead(f, records.example(image=IMAGE, label=-1)),
-        "labels of tfrecord go from -1",
-    ),
-    "more labels than names": (
-        lambda f: (f / "classes.txt").write_text("one\n"),
-        "its 1 classes from 0 to 0",
-    ),
-    "another size": (
-        lambda f: _instead(
-            f, records.example(image=records.encoded(np.zeros((9, 9), "u1")), label=1)
-        ),
-        "images differ in size",
-    ),
-    "missing shard": (
-        lambda f: (f / "train-00001-of-00002").unlink(),
-        "train-00001-of-00002 is missing; copy all 00002 shards",
-    ),
-    "no test file": (
-        lambda f: _renamed(f, "test-00000-of-00001", "a-00000-of-00001"),
-        "no TFRecord file for test: a name with test or validation or val",
-    ),
-    "one class": (
-        lambda f: records.write_set(f, classes=1),
-        "are of one class, '0'",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_RECORDS)
-def test_bad_records_are_one_line_and_status_2(tmp_path, capsys, case):
-    records.write_set(tmp_path)
-    spoil, message = BAD_RECORDS[case]
-    spoil(tmp_path)
-    flags = ["--dataset=tfrecord", f"--data_dir={tmp_path}"]
-    assert message in error_line(capsys, *flags, f"--run_dir={tmp_path / 'run'}")
-    assert not (tmp_path / "run" / "flags.txt").exists()
-
-
 def test_a_folder_of_several_data_sets_is_not_mixed(tmp_path):
     pixels, _ = records.write_set(tmp_path)
     records.write_set(tmp_path / "other", n=10)
@@ -241,11 +124,14 @@ def test_a_folder_of_several_data_sets_is_not_mixed(tmp_path):
 
 @pytest.mark.usefixtures("on_disk")
 @pytest.mark.filterwarnings("ignore")
-def test_an_image_that_spoils_in_the_middle_of_a_run_is_one_line(tmp_path, capsys):
+def test_an_image_that_spoils_in_the_middle_of_a_run_is_one_line(tmp_path):
     records.write_set(tmp_path)
-    _instead(tmp_path, records.example(image=IMAGE[:-20], label=1))
+    cut = records.encoded(np.zeros((6, 8, 3), np.uint8))[:-20]
+    records.write(
+        tmp_path / "train-00001-of-00002", [records.example(image=cut, label=1)]
+    )
     flags = ["--dataset=tfrecord", f"--data_dir={tmp_path}", "--batch_size=7"]
-    line = error_line(capsys, *flags, f"--run_dir={tmp_path / 'run'}")
+    line = error_line(*flags, f"--run_dir={tmp_path / 'run'}")
     assert "train-00001-of-00002 is no usable image" in line
     assert "the image at byte " in line
     assert (tmp_path / "run" / "flags.txt").exists()
@@ -264,7 +150,7 @@ def test_an_error_is_found_within_that_of_an_engine():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough")
 @pytest.mark.filterwarnings("ignore")
-def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path, capsys):
+def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("importlib_resources")
     rng = np.random.default_rng(0)
@@ -299,9 +185,9 @@ def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path, capsys):
     assert loaded.train.images.shape == (20, 6, 6, 3)
     assert loaded.class_names == ("cat", "dog")
     flags = ["--dataset=sizes", f"--data_dir={tmp_path}", f"--run_dir={tmp_path}/run"]
-    assert "images differ in size" in error_line(capsys, *flags)
+    assert "images differ in size" in error_line(*flags)
     [path] = tmp_path.rglob("*train.tfrecord*")
     first = next(tfrecords._records(path, path.read_bytes()))
     path.write_bytes(path.read_bytes()[: first[1] + 4])  # at the end of a record
-    line = error_line(capsys, *flags, "--image_size=6")
+    line = error_line(*flags, "--image_size=6")
     assert "has 1 examples instead of 20" in line

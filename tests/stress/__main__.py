@@ -6,6 +6,7 @@ python -m tests.stress disk                  # full disk, read-only folder
 python -m tests.stress fuzz --times=300      # random flags: one line, no traceback
 python -m tests.stress distributed           # two workers; kills of either
 python -m tests.stress numerics --times=10000  # random layers against float64
+python -m tests.stress streaming --times=10  # 2.5 GB of pixels; a million images
 python -m tests.stress table                 # what results/reliability/ holds
 
 Each prints what was tried and lost, and ends with status 1 if anything was lost;
@@ -17,7 +18,7 @@ import pathlib
 import sys
 import time
 
-from tests.stress import distributed, faults, fuzz, numerics, results
+from tests.stress import distributed, faults, fuzz, numerics, results, streaming
 
 FAULTS = {
     "kill": faults.kill,
@@ -26,6 +27,7 @@ FAULTS = {
     "fuzz": fuzz.fuzz,
     "distributed": distributed.distributed,
     "numerics": numerics.numerics,
+    "streaming": streaming.streaming,
 }
 
 
