@@ -4,12 +4,15 @@ import gzip
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests import records
 from tests.commands import error_line
 
 IMAGE = records.encoded(np.zeros((6, 8, 3), np.uint8))
+NAN_PIXELS = b"Pf\n8 6\n-1.0\n" + np.full(48, np.nan, "<f4").tobytes()
+POSTSCRIPT = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n"
+)
 
 
 def refusal(folder, dataset, *flags):
@@ -126,11 +129,6 @@ def _image(folder, content, name="004.png"):
     (folder / "dog" / name).write_bytes(content)
 
 
-def _nan_pixels(folder):
-    pixels = Image.fromarray(np.full((6, 8), np.nan, np.float32))
-    pixels.save(folder / "dog" / "004.png", format="TIFF")
-
-
 def _without(folder, names):
     for path in folder.glob(names):
         path.unlink()
@@ -153,7 +151,14 @@ BAD_FOLDERS = {
     "cut image": (lambda f: _image(f, IMAGE[:60]), "004.png is no usable image"),
     "text": (lambda f: _image(f, b"not an image"), "004.png is no usable image"),
     "empty file": (lambda f: _image(f, b""), "004.png is no usable image"),
-    "NaN pixels": (_nan_pixels, "004.png is no usable image (its pixels are no bytes"),
+    "NaN pixels": (
+        lambda f: _image(f, NAN_PIXELS),
+        "004.png is no usable image (its pixels are no bytes but of mode F)",
+    ),
+    "PostScript, a program": (
+        lambda f: _image(f, POSTSCRIPT),
+        "004.png is no usable image (cannot identify image file)",
+    ),
     "another size": (
         lambda f: _image(f, records.encoded(np.zeros((9, 9, 3), np.uint8))),
         "images differ in size: ",

@@ -15,6 +15,9 @@ from PIL import Image
 from zoo.errors import InputError
 
 IN_MEMORY_BYTES = 2 << 30  # a split of decoded pixels up to this size is kept in memory
+# What is looked for in a file, whatever its name. Pillow knows many more, EPS among
+# them, which runs Ghostscript.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF")
 _LARGEST_PIXELS = 100_000_000  # an image that claims more is a bomb or a mistake
 _THREADS = concurrent.futures.ThreadPoolExecutor()
 
@@ -105,7 +108,7 @@ def decode(source, i, channels=3, size=None):
             or has pixels that are no bytes.
     """
     try:
-        with Image.open(io.BytesIO(source.read(i))) as image:
+        with Image.open(io.BytesIO(source.read(i)), formats=_FORMATS) as image:
             if image.width * image.height > _LARGEST_PIXELS:
                 raise ValueError(f"it claims {image.width} x {image.height} pixels")
             if image.mode.startswith(("F", "I")):
