@@ -227,10 +227,24 @@ def test_four_devices_give_the_loss_of_one(tmp_path):
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
+FAULTS = {
+    "kill": 4,
+    "signals": 2,
+    "disk": 2,
+    "fuzz": 60,
+    "numerics": 300,
+    "streaming": 1,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [["kill", "--times=4"], ["disk"]])
-def test_nothing_is_lost_to_kills_and_full_disks(fault):
-    subprocess.run([sys.executable, "-m", "tests.stress", *fault], cwd=ROOT, check=True)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_is_lost_to_stress(fault):
+    subprocess.run(
+        [sys.executable, "-m", "tests.stress", fault, f"--times={FAULTS[fault]}"],
+        cwd=ROOT,
+        check=True,
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.flags")))

@@ -111,8 +111,8 @@ def load(dataset=SAMPLE, data_dir=None, image_size=0, grayscale=False):
     )
     data = dataclasses.replace(
         data,
-        train=_decode(_to_grey(data.train) if grayscale else data.train),
-        test=_decode(_to_grey(data.test) if grayscale else data.test),
+        train=in_memory(_to_grey(data.train) if grayscale else data.train),
+        test=in_memory(_to_grey(data.test) if grayscale else data.test),
     )
     check(data)
     return data
@@ -184,11 +184,11 @@ def select(data, train_examples=0, validation_examples=0):
     chosen = rest
     if train_examples:
         chosen = rest[balanced_choice(labels[rest], train_examples)]
-    selected = dataclasses.replace(
-        data,
-        train=data.train.take(chosen) if len(chosen) < available else data.train,
-        validation=data.train.take(np.sort(held_out)) if validation_examples else None,
-    )
+    train = data.train.take(chosen) if len(chosen) < available else data.train
+    validation = None
+    if validation_examples:
+        validation = in_memory(data.train.take(np.sort(held_out)))
+    selected = dataclasses.replace(data, train=in_memory(train), validation=validation)
     check(selected)
     return selected
 
@@ -256,8 +256,8 @@ def _to_grey(split):
     return Split(np.rint(luma).astype(np.uint8)[..., None], split.labels)
 
 
-def _decode(split):
-    """Decodes images into memory if they fit."""
+def in_memory(split):
+    """Returns a split with its images decoded, if they fit into memory."""
     images = split.images
     if isinstance(images, np.ndarray) or (
         images.nbytes > encoded_images.IN_MEMORY_BYTES

@@ -176,7 +176,12 @@ def search(settings, data, steps, folder):
             f"--search_group_size={','.join(settings['search_group_size'])} must be "
             "whole numbers with commas between, such as 4,8,16"
         ) from error
-    held_out = data.validation or data.test
+    held_out = zoo_data.in_memory(data.validation or data.test)
+    if not isinstance(held_out.images, np.ndarray):
+        raise InputError(
+            f"--search_group_size keeps the {len(held_out):,} held-out images in "
+            "memory, and they are too many; set --validation_examples"
+        )
     result = search_group_size(
         build_with,
         batch_maker(settings, data)(0, 0),
