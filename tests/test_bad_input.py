@@ -82,7 +82,7 @@ BAD_RECORDS = {
         "is no usable image",
     ),
     "cut image": (
-        lambda f: _instead(f, records.example(image=IMAGE[:-20], label=1)),
+        lambda f: _instead(f, records.example(image=IMAGE[:45], label=1)),
         "is no usable image",
     ),
     "label below 0": (
@@ -148,7 +148,7 @@ def _one_class(folder):
 
 
 BAD_FOLDERS = {
-    "cut image": (lambda f: _image(f, IMAGE[:60]), "004.png is no usable image"),
+    "cut image": (lambda f: _image(f, IMAGE[:45]), "004.png is no usable image"),
     "text": (lambda f: _image(f, b"not an image"), "004.png is no usable image"),
     "empty file": (lambda f: _image(f, b""), "004.png is no usable image"),
     "NaN pixels": (
