@@ -17,7 +17,7 @@ POSTSCRIPT = (
 
 def refusal(folder, dataset, *flags):
     """Returns the error of a run on that data, which must leave no run behind."""
-    run = folder / "run"
+    run = folder.parent / "run"
     line = error_line(
         f"--dataset={dataset}", f"--data_dir={folder}", f"--run_dir={run}", *flags
     )
@@ -116,10 +116,11 @@ BAD_RECORDS = {
 
 @pytest.mark.parametrize("case", BAD_RECORDS)
 def test_bad_records_are_one_line_and_status_2(tmp_path, case):
-    records.write_set(tmp_path)
+    folder = tmp_path / "data"
+    records.write_set(folder)
     spoil, message = BAD_RECORDS[case]
-    spoil(tmp_path)
-    assert message in refusal(tmp_path, "tfrecord")
+    spoil(folder)
+    assert message in refusal(folder, "tfrecord")
 
 
 # ---- folders of images ----
@@ -173,16 +174,18 @@ BAD_FOLDERS = {
 
 @pytest.mark.parametrize("case", BAD_FOLDERS)
 def test_bad_folders_are_one_line_and_status_2(tmp_path, case):
+    folder = tmp_path / "data"
     for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir(parents=True)
         for i in range(10):
-            (tmp_path / name / f"{i:03d}.png").write_bytes(IMAGE)
+            (folder / name / f"{i:03d}.png").write_bytes(IMAGE)
     spoil, message = BAD_FOLDERS[case]
-    spoil(tmp_path)
-    assert message in refusal(tmp_path, "folder")
+    spoil(folder)
+    assert message in refusal(folder, "folder")
 
 
 def test_a_patch_that_does_not_fit_the_images_is_one_line(tmp_path):
-    records.write_set(tmp_path)  # 8 x 6
+    folder = tmp_path / "data"
+    records.write_set(folder)  # 8 x 6
     flags = ("--model=vit", "--width=8", "--heads=2", "--patch_size=4")
-    assert "patch_size" in refusal(tmp_path, "tfrecord", *flags)
+    assert "patch_size" in refusal(folder, "tfrecord", *flags)
