@@ -5,7 +5,7 @@ import math
 import keras
 
 import zoo
-from zoo import augmentation, export, optimization, workers
+from zoo import augmentation, export, optimization, resident, workers
 from zoo.batches import Batches
 from zoo.errors import InputError
 from zoo.recipes import recipe
@@ -32,7 +32,7 @@ def resolve(settings):
     backend = keras.backend.backend()
     if resolved["jit_compile"] is None:
         resolved["jit_compile"] = _gains_by_compiling(resolved, backend)
-    if backend == "torch" and settings["steps_per_execution"] > 1:
+    if backend == "torch" and (settings["steps_per_execution"] or 1) > 1:
         raise InputError(
             f"--steps_per_execution={settings['steps_per_execution']} does not exist "
             "on torch; leave it out, or use KERAS_BACKEND=tensorflow or jax"
@@ -62,7 +62,7 @@ def _check_multi_worker(settings, backend):
         )
     if settings["search_group_size"]:
         raise InputError("--search_group_size runs on one worker: --distribute=none")
-    if backend == "tensorflow" and settings["steps_per_execution"] > 1:
+    if backend == "tensorflow" and (settings["steps_per_execution"] or 1) > 1:
         raise InputError(
             "--steps_per_execution above 1 does not exist on TensorFlow with several "
             "workers; leave it out, or use KERAS_BACKEND=jax"
@@ -99,6 +99,7 @@ def build(settings, data, steps):
         model = distiller(
             model, teacher, settings["temperature"], settings["teacher_weight"]
         )
+    on_device = settings["data_on_device"] == "true"
     optimization.compile_model(
         model,
         total_steps=settings["epochs"] * steps,
@@ -107,10 +108,13 @@ def build(settings, data, steps):
             name: settings[name]
             for name in (
                 *("optimizer", "learning_rate", "weight_decay", "label_smoothing"),
-                *("clip_norm", "ema", "jit_compile", "steps_per_execution"),
+                *("clip_norm", "ema", "jit_compile"),
             )
         },
+        steps_per_execution=1 if on_device else settings["steps_per_execution"],
     )
+    if on_device:
+        resident.train_from(model, data.train, len(data.class_names))
     return model
 
 
@@ -134,6 +138,8 @@ def batch_maker(settings, data):
         )
         if augment in augmentation.NAMES:
             return augmentation.augmented(batches, augment, settings["seed"])
+        if settings["data_on_device"] == "true":
+            return resident.Plans(batches, settings["steps_per_execution"])
         return worker.batches(batches)
 
     return make_batches

@@ -93,18 +93,27 @@ class Batches(MadeAhead):
         part.part, part._coming = slice(worker, None, workers), {}
         return part
 
-    def make(self, i):
+    def draw(self, i):
+        """Returns what batch `i` is: indices `(b,)`, offsets `(b, 2)`, flips `(b,)`.
+
+        Of the whole batch, so that each example is augmented alike whatever the number
+        of workers.
+        """
         i += self.first_batch
         indices = self.order[i * self.batch_size : (i + 1) * self.batch_size]
-        images = self.images[indices[self.part]]
+        if not self.crop:
+            unmoved = np.full((len(indices), 2), PAD)
+            return indices, unmoved, np.zeros(len(indices), bool)
+        rng = np.random.default_rng([self.seed, self.epoch, _AUGMENT, i])
+        offsets, flips = draw_crop_and_flip(rng, len(indices))
+        return indices, offsets, flips & self.flip
+
+    def make(self, i):
+        indices, offsets, flips = (drawn[self.part] for drawn in self.draw(i))
+        images = self.images[indices]
         if self.crop:
-            # Drawn for the whole batch, so that each example is augmented alike
-            # whatever the number of workers.
-            rng = np.random.default_rng([self.seed, self.epoch, _AUGMENT, i])
-            offsets, flips = draw_crop_and_flip(rng, len(indices))
-            flips &= self.flip
-            images = crop_and_flip(images, offsets[self.part], flips[self.part])
-        return normalize(images), one_hot(self.labels[indices[self.part]], self.classes)
+            images = crop_and_flip(images, offsets, flips)
+        return normalize(images), one_hot(self.labels[indices], self.classes)
 
 
 def draw_crop_and_flip(rng, n):
@@ -129,8 +138,12 @@ def crop_and_flip(images, offsets, flips):
 
 
 def normalize(images):
-    """uint8 pixels -> float32 in [-1, 1]: mean 0.5, std 0.5, as the authors scale."""
-    return images * np.float32(2 / 255) - np.float32(1)
+    """uint8 pixels -> float32 in [-1, 1]: mean 0.5, std 0.5, as the authors scale.
+
+    Rounded once: 2 x - 255 is exact, so that a compiler that joins a product and a sum
+    gives the same bits.
+    """
+    return (images * np.float32(2) - np.float32(255)) * np.float32(1 / 255)
 
 
 def one_hot(labels, classes):

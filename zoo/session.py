@@ -13,6 +13,7 @@ from zoo import (
     distribution,
     evaluation,
     records,
+    resident,
     run_folder,
     training,
     workers,
@@ -78,6 +79,7 @@ def _run(settings, folder, load_data, write_flags, started):
             f"--batch_size={settings['batch_size']} is larger than the "
             f"{len(data.train)} training images; make it smaller"
         )
+    settings = resident.resolve(settings, data)
     if settings["search_group_size"]:
         return search(settings, data, steps, folder)
     checkpoint = newest_checkpoint(folder)
@@ -89,7 +91,8 @@ def _run(settings, folder, load_data, write_flags, started):
     print(
         f"{model.name}, norm {settings['norm']}: "
         f"{evaluation.classifier(model).count_params():,} parameters; "
-        f"{keras.backend.backend()}{', compiled' * bool(settings['jit_compile'])}; "
+        f"{keras.backend.backend()}{', compiled' * bool(settings['jit_compile'])}"
+        f"{', data on the device' * (settings['data_on_device'] == 'true')}; "
         f"{settings['epochs']} epochs of {steps} steps; folder {folder}",
         flush=True,
     )

@@ -45,7 +45,8 @@ def train(
         model: compiled by `zoo.optimization.compile_model`.
         data: `zoo.data.Data`. After each epoch the validation split is evaluated, or
             the test split if there is none.
-        make_batches: function (epoch, first_batch) -> the rest of that epoch.
+        make_batches: function (epoch, first_batch) -> the rest of that epoch, as
+            batches or, if the model trains from them, `zoo.resident.Plans`.
         epochs: int.
         batch_size: int, examples a batch; those beyond the last whole batch of an
             epoch are left out.
@@ -90,17 +91,19 @@ def train(
 
     while position["epoch"] < epochs:
         epoch, first = position["epoch"], position["batch"]
+        batches = make_batches(epoch, first)
+        together = getattr(batches, "steps", 1)
         watch = _Watch(
-            first, epoch * steps, state, on_batch, should_stop,
+            first, steps, epoch * steps, together, state, on_batch, should_stop,
             checkpoint_minutes * 60 if folder is not None else math.inf,
         )  # fmt: skip
         started = time.perf_counter()
         state = None
         model.fit(
-            make_batches(epoch, first),
+            batches,
             initial_epoch=epoch,
             epochs=epoch + 1,
-            steps_per_epoch=steps - first,
+            steps_per_epoch=-(-(steps - first) // together),
             shuffle=False,  # Keras would shuffle the batches, from no seed of ours
             verbose=0,
             callbacks=[watch],
@@ -142,9 +145,12 @@ class _Watch(keras.callbacks.Callback):
 
     _AGREE_EVERY = 16  # batches after which several workers ask each other to stop
 
-    def __init__(self, first, step_offset, state, on_batch, should_stop, seconds):
+    def __init__(
+        self, first, steps, step_offset, together, state, on_batch, should_stop, seconds
+    ):
         super().__init__()
         self.done, self._first, self._offset = first, first, step_offset
+        self._steps, self._together = steps, together
         self._state = state
         self._on_batch, self._should_stop = on_batch, should_stop
         self._until = time.monotonic() + seconds
@@ -158,12 +164,16 @@ class _Watch(keras.callbacks.Callback):
             self._state = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.done = self._first + batch + 1
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise NonFiniteLoss(
-                f"the training loss is {loss} at step {self._offset + self.done}"
-            )
+        before = self.done
+        self.done = min(self._first + (batch + 1) * self._together, self._steps)
+        # One number, or as many as a plan has steps.
+        losses = np.ravel(logs["loss"])[: self.done - before]
+        for i, loss in enumerate(losses, start=self._offset + self.done):
+            if not math.isfinite(loss):
+                raise NonFiniteLoss(
+                    f"the training loss is {loss} at step {i - len(losses) + 1}"
+                )
+        loss = float(losses[-1])
         if self._on_batch is not None:
             self._on_batch(self.params["epochs"], self.done, loss)
         if (batch + 1) % self._AGREE_EVERY and workers.current().count > 1:
