@@ -9,7 +9,6 @@ turn; the ratio is to the same model with `ln`, median and quartiles.
 """
 
 import argparse
-import json
 import os
 
 MODELS = {"vit": ("ln", "lng"), "resnet_na": ("ln", "lng", "lng_position")}
@@ -45,13 +44,10 @@ def main():
             }
             rows.append(row)
             print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    os.makedirs(arguments.output, exist_ok=True)
     path = os.path.join(arguments.output, f"steps_{backend}.json")
-    with open(path + ".tmp", "w") as file:
-        found = {**environment, "batch_size": arguments.batch_size, "rows": rows}
-        json.dump(found, file, indent=1)
-    os.replace(path + ".tmp", path)
-    print(f"Written to {path}")
+    timing.write(
+        path, {**environment, "batch_size": arguments.batch_size, "rows": rows}
+    )
 
 
 def step(model, norm, batch_size):

@@ -1,5 +1,6 @@
 """Times functions side by side, in turn, and says on what."""
 
+import json
 import os
 import platform
 import statistics
@@ -75,3 +76,12 @@ def device(backend):
         return names[0].split(":", 1)[1].strip()
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
+
+
+def write(path, found):
+    """Writes a result as JSON, whole or not at all, and says where."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".tmp", "w") as file:
+        json.dump(found, file, indent=1)
+    os.replace(path + ".tmp", path)
+    print(f"Written to {path}")

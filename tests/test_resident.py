@@ -39,7 +39,9 @@ def compiled(function):
     return function
 
 
-@pytest.mark.parametrize("crop, flip", [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(
+    ("crop", "flip"), [(True, True), (True, False), (False, False)]
+)
 def test_batches_are_those_of_the_host_bit_for_bit(crop, flip):
     images = small_data()
     # Every value of a pixel, for each is scaled and rounded.

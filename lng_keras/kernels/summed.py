@@ -1,0 +1,83 @@
+"""Statistics over space, in sums over positions first and over a group's channels then.
+
+Without a compiler that joins operations each one is a pass over memory, and those on
+`(n, s, groups, size)` are slow passes: their last axis is short. Here all large
+operations have the channels whole, as the last axis; what is per group is small.
+"""
+
+from keras import ops
+
+from lng_keras.kernels.spec import space_and_channels, statistics_dtype
+
+
+def supports(x, spec):
+    """Whether statistics cover space, and the channels are last."""
+    found = space_and_channels(x, spec)
+    return found is not None and found[1] == "last" and found[0][1] > 1
+
+
+def forward(x, gamma, beta, spec):
+    """As `reference.forward`; the mean and inverse deviation are `(n, 1, c)`."""
+    rows, groups = _rows(x, spec), spec.groups
+    u, mean = _pivoted(rows, spec), None
+    if spec.subtract_mean:
+        mean = _over_groups(ops.mean(u, axis=1, keepdims=True), groups)
+        u = u - mean
+    variance = _over_groups(ops.mean(u * u, axis=1, keepdims=True), groups)
+    inverse = ops.rsqrt(variance + spec.epsilon)
+    y = u * (inverse if gamma is None else inverse * ops.cast(gamma, u.dtype))
+    if beta is not None:
+        y = y + ops.cast(beta, u.dtype)
+    return ops.cast(ops.reshape(y, x.shape), x.dtype), mean, inverse
+
+
+def backward(x, gamma, beta, mean, inverse, dy, spec):
+    """As `reference.backward`.
+
+    With u = z / inverse, the sums over space of dy and dy * u give all the rest:
+    dx = dy * gamma * inverse - mean(t) * inverse - u * mean(t * u) * inverse^3.
+    """
+    rows, groups = _rows(x, spec), spec.groups
+    u = _pivoted(rows, spec)
+    if mean is not None:
+        u = u - mean
+    dy = ops.cast(ops.reshape(dy, rows.shape), u.dtype)
+    weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
+    along = ops.mean(dy * u, axis=1, keepdims=True)
+    level = ops.mean(dy, axis=1, keepdims=True)
+    slope = _over_groups(along * weight, groups) * inverse * inverse
+    dx = dy * weight - u * slope
+    if mean is not None:
+        dx = dx - _over_groups(level * weight, groups)
+    positions = rows.shape[1]
+    dgamma, dbeta = (
+        None if w is None else ops.cast(ops.sum(s, axis=(0, 1)) * positions, w.dtype)
+        for w, s in ((gamma, along * inverse), (beta, level))
+    )
+    return ops.cast(ops.reshape(dx, x.shape), x.dtype), dgamma, dbeta
+
+
+def _rows(x, spec):
+    """`(n, s, c)`, wide enough for statistics."""
+    shape, _ = space_and_channels(x, spec)
+    return ops.cast(ops.reshape(x, shape), statistics_dtype(x))
+
+
+def _pivoted(rows, spec):
+    """Less one element of each group, as `reference.forward` says."""
+    if not spec.subtract_mean:
+        return rows
+    first = rows[:, :1, :: rows.shape[-1] // spec.groups]
+    return rows - _spread(first, rows.shape[-1])
+
+
+def _over_groups(values, groups):
+    """The mean of each group of `(n, 1, c)`, at each of its channels."""
+    n, _, channels = values.shape
+    by_group = ops.reshape(values, (n, 1, groups, channels // groups))
+    return _spread(ops.mean(by_group, axis=-1), channels)
+
+
+def _spread(values, channels):
+    """`(n, 1, groups)` -> `(n, 1, c)`."""
+    return ops.repeat(values, channels // values.shape[-1], axis=2)
