@@ -304,9 +304,9 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "jit_compile",
     None,
-    "Compile the step with XLA. Default on for TensorFlow and JAX, but for ResNets on "
-    "TensorFlow's CPU, whose own convolutions are faster; off for torch, where it is "
-    "torch.compile, which takes minutes to start.",
+    "Compile the step with XLA. Default on for TensorFlow and JAX, but off for "
+    "resnet_na on TensorFlow's CPU, whose own convolutions are faster; off for torch, "
+    "where it is torch.compile, which takes minutes to start.",
 )
 flags.DEFINE_enum(
     "data_on_device",

@@ -286,6 +286,21 @@ def test_weights_are_copied_where_name_and_shape_agree():
         export.copy_weights(source, unlike)
 
 
+@pytest.mark.parametrize(
+    ("model", "default"),
+    [
+        ("vit", {"tensorflow", "jax"}),
+        ("resnet_na", {"jax"}),
+        ("ln_net", {"tensorflow", "jax"}),
+    ],
+)
+def test_xla_is_the_default_where_it_is_faster(model, default):
+    settings = dict.fromkeys(train_flags.names()) | {"model": model, "norm": "lng"}
+    settings |= {"distribute": "none", "augment": "none"}
+    compiled = assembly.resolve(settings)["jit_compile"]
+    assert compiled == (keras.backend.backend() in default)
+
+
 def test_every_model_has_a_recipe():
     for name in zoo.MODELS:
         assert recipes.recipe(name)["optimizer"] in optimization.OPTIMIZERS

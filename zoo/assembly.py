@@ -31,7 +31,7 @@ def resolve(settings):
         resolved["augment"] = "none" if settings["random_labels"] else default
     backend = keras.backend.backend()
     if resolved["jit_compile"] is None:
-        resolved["jit_compile"] = _gains_by_compiling(resolved, backend)
+        resolved["jit_compile"] = _compiles(settings, backend)
     if backend == "torch" and (settings["steps_per_execution"] or 1) > 1:
         raise InputError(
             f"--steps_per_execution={settings['steps_per_execution']} does not exist "
@@ -42,16 +42,14 @@ def resolve(settings):
     return resolved
 
 
-def _gains_by_compiling(settings, backend):
-    """Tells whether the step should be compiled with XLA."""
+def _compiles(settings, backend):
+    """Whether the step is compiled by XLA if no flag says so."""
     if backend != "tensorflow":
         return backend == "jax"
     if settings["distribute"] != "none":
         return False  # XLA does not compile what devices say to each other
-    # On CPUs TensorFlow's own convolutions (oneDNN) are faster than XLA's: a step of
-    # ResNet-8 takes two thirds of the time. Everything else gains by being fused.
-    on_cpu = all("cpu" in name for name in keras.distribution.list_devices())
-    return not (on_cpu and settings["model"].startswith("resnet"))
+    # TensorFlow's own convolutions (oneDNN) take two thirds of XLA's time on a CPU.
+    return not settings["model"].startswith("resnet") or resident.accelerated()
 
 
 def _check_multi_worker(settings, backend):

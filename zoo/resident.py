@@ -40,7 +40,7 @@ def resolve(settings, data):
     there = wanted == "true" or (wanted == "auto" and not reason)
     steps = settings["steps_per_execution"]
     if steps is None:
-        steps = STEPS if there and _accelerated() else 1
+        steps = STEPS if there and accelerated() else 1
     on_device = "true" if there else "false"
     return {**settings, "data_on_device": on_device, "steps_per_execution": steps}
 
@@ -64,7 +64,7 @@ def _hindrance(settings, data):
     return ""
 
 
-def _accelerated():
+def accelerated():
     """Whether the engine computes on something other than a CPU."""
     if keras.backend.backend() == "jax":
         import jax

@@ -5,15 +5,22 @@ Without a compiler that joins operations each one is a pass over memory, and tho
 operations have the channels whole, as the last axis; what is per group is small.
 """
 
+import math
+
 from keras import ops
 
-from lng_keras.kernels.spec import space_and_channels, statistics_dtype
+from lng_keras.kernels.spec import statistics_dtype
 
 
 def supports(x, spec):
-    """Whether statistics cover space, and the channels are last."""
-    found = space_and_channels(x, spec)
-    return found is not None and found[1] == "last" and found[0][1] > 1
+    """Whether statistics cover all of space, and the channels are last."""
+    *space, channel = range(1, len(x.shape))
+    return (
+        bool(space)
+        and spec.channel_axis == channel
+        and sorted(spec.axes[:-1]) == space
+        and all(isinstance(size, int) for size in x.shape[1:])
+    )
 
 
 def forward(x, gamma, beta, spec):
@@ -28,7 +35,7 @@ def forward(x, gamma, beta, spec):
     y = u * (inverse if gamma is None else inverse * ops.cast(gamma, u.dtype))
     if beta is not None:
         y = y + ops.cast(beta, u.dtype)
-    return ops.cast(ops.reshape(y, x.shape), x.dtype), mean, inverse
+    return ops.cast(ops.reshape(y, (-1, *x.shape[1:])), x.dtype), mean, inverse
 
 
 def backward(x, gamma, beta, mean, inverse, dy, spec):
@@ -54,13 +61,14 @@ def backward(x, gamma, beta, mean, inverse, dy, spec):
         None if w is None else ops.cast(ops.sum(s, axis=(0, 1)) * positions, w.dtype)
         for w, s in ((gamma, along * inverse), (beta, level))
     )
-    return ops.cast(ops.reshape(dx, x.shape), x.dtype), dgamma, dbeta
+    dx = ops.cast(ops.reshape(dx, (-1, *x.shape[1:])), x.dtype)
+    return dx, dgamma, dbeta
 
 
 def _rows(x, spec):
     """`(n, s, c)`, wide enough for statistics."""
-    shape, _ = space_and_channels(x, spec)
-    return ops.cast(ops.reshape(x, shape), statistics_dtype(x))
+    rows = ops.reshape(x, (-1, math.prod(x.shape[1:-1]), x.shape[-1]))
+    return ops.cast(rows, statistics_dtype(x))
 
 
 def _pivoted(rows, spec):
@@ -73,8 +81,8 @@ def _pivoted(rows, spec):
 
 def _over_groups(values, groups):
     """The mean of each group of `(n, 1, c)`, at each of its channels."""
-    n, _, channels = values.shape
-    by_group = ops.reshape(values, (n, 1, groups, channels // groups))
+    channels = values.shape[-1]
+    by_group = ops.reshape(values, (-1, 1, groups, channels // groups))
     return _spread(ops.mean(by_group, axis=-1), channels)
 
 

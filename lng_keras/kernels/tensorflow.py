@@ -5,11 +5,12 @@ Between the passes only `x` and two numbers a group are kept.
 
 import tensorflow as tf
 
-from lng_keras.kernels import reference
+from lng_keras.kernels import reference, summed
 
 
 def normalize(x, gamma, beta, spec):
     """As `reference.normalize`."""
+    form = summed if summed.supports(x, spec) else reference
     # Read here: a variable inside a custom gradient is an error in TensorFlow.
     x = tf.identity(x)
     weights = [tf.identity(w) for w in (gamma, beta) if w is not None]
@@ -21,7 +22,7 @@ def normalize(x, gamma, beta, spec):
     @tf.custom_gradient
     def run(x, *weights):
         gamma, beta = unpack(weights)
-        y, mean, inverse = reference.forward(x, gamma, beta, spec)
+        y, mean, inverse = form.forward(x, gamma, beta, spec)
 
         def gradient(dy):
             return _gradient(x, weights, mean, inverse, dy)
@@ -34,7 +35,7 @@ def normalize(x, gamma, beta, spec):
         @tf.custom_gradient
         def first(x, dy, *weights):
             gamma, beta = unpack(weights)
-            grads = reference.backward(x, gamma, beta, mean, inverse, dy, spec)
+            grads = form.backward(x, gamma, beta, mean, inverse, dy, spec)
 
             def second(*upstream):
                 with tf.GradientTape() as outer:
