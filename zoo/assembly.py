@@ -5,7 +5,14 @@ import math
 import keras
 
 import zoo
-from zoo import augmentation, export, optimization, resident, workers
+from zoo import (
+    augmentation,
+    export,
+    optimization,
+    resident,
+    tensorflow_cpu,
+    workers,
+)
 from zoo.batches import Batches
 from zoo.errors import InputError
 from zoo.recipes import recipe
@@ -50,6 +57,16 @@ def _compiles(settings, backend):
         return False  # XLA does not compile what devices say to each other
     # TensorFlow's own convolutions (oneDNN) take two thirds of XLA's time on a CPU.
     return not settings["model"].startswith("resnet") or resident.accelerated()
+
+
+def _on_plain_cpu(settings):
+    """Whether TensorFlow's own operations run, on a CPU, in one process."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not settings["jit_compile"]
+        and settings["distribute"] == "none"
+        and not resident.accelerated()
+    )
 
 
 def _check_multi_worker(settings, backend):
@@ -98,6 +115,8 @@ def build(settings, data, steps):
             model, teacher, settings["temperature"], settings["teacher_weight"]
         )
     on_device = settings["data_on_device"] == "true"
+    if _on_plain_cpu(settings):
+        tensorflow_cpu.speed_up(model)
     optimization.compile_model(
         model,
         total_steps=settings["epochs"] * steps,

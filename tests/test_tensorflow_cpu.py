@@ -1,0 +1,71 @@
+"""The faster layers on TensorFlow's CPU compute what Keras' own do."""
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import tensorflow_cpu
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's operations"
+)
+
+
+def build(norm):
+    keras.utils.set_random_seed(0)
+    return zoo.build("resnet_na", norm=norm, depth=8, activation="relu")
+
+
+def trained_once(model, x):
+    """Output, gradients and averages of a training call, and the output of another."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        y = model(x, training=True)
+        loss = tf.reduce_sum(y * y)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    averages = [v.value for v in model.non_trainable_variables]
+    return [y, *gradients, *averages, model(x, training=False)]
+
+
+@pytest.mark.parametrize("norm", ["bn", "lng"])
+def test_values_gradients_and_averages_are_those_of_keras(norm):
+    x = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype("float32")
+    model, plain = build(norm), build(norm)
+    tensorflow_cpu.speed_up(model)
+    changed = [
+        layer.name
+        for layer in model.layers
+        if {"convolution_op", "call"} & vars(layer).keys()
+    ]
+    # All convolutions but the strided ones, two of which are shortcuts.
+    assert len([name for name in changed if "conv" in name]) == 5
+    assert len([name for name in changed if "norm" in name]) == 9 * (norm == "bn")
+    for _ in range(2):
+        found, wanted = trained_once(model, x), trained_once(plain, x)
+        for actual, expected in zip(found, wanted, strict=True):
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(actual / scale, expected / scale, atol=2e-5)
+    assert model.get_config() == plain.get_config()
+
+
+def test_other_layers_are_left_alone():
+    conv, norm = keras.layers.Conv2D, keras.layers.BatchNormalization
+    for layer, arguments in (
+        (conv, {"strides": 2}),
+        (conv, {"kernel_size": 2}),
+        (conv, {"padding": "valid"}),
+        (conv, {"groups": 2}),
+        (conv, {"dilation_rate": 2}),
+        (conv, {"data_format": "channels_first"}),
+        (norm, {"axis": 1}),
+        (norm, {"scale": False}),
+        (norm, {"renorm": True}),
+        (norm, {"dtype": "mixed_bfloat16"}),
+    ):
+        if layer is conv:
+            arguments = {"kernel_size": 3, "padding": "same", "filters": 4} | arguments
+        model = keras.Sequential([keras.Input((8, 8, 2)), layer(**arguments)])
+        tensorflow_cpu.speed_up(model)
+        assert not {"convolution_op", "call"} & vars(model.layers[-1]).keys(), arguments
