@@ -152,7 +152,7 @@ def ours(name, model, batch_size, cores):
     import numpy as np
 
     import zoo
-    from zoo import optimization
+    from zoo import optimization, tensorflow_cpu
     from zoo.recipes import recipe
 
     if model == "vit_ti":
@@ -168,6 +168,8 @@ def ours(name, model, batch_size, cores):
         jit_compile=compiled,
         **{name: settings[name] for name in (*names, "clip_norm")},
     )
+    if backend == "tensorflow" and not compiled:
+        tensorflow_cpu.speed_up(network)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
     y = np.eye(10, dtype="float32")[rng.integers(0, 10, batch_size)]

@@ -6,6 +6,8 @@ import platform
 import statistics
 import time
 
+_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "timm")
+
 
 def interleaved(functions, repeats=21, warm_up=3):
     """Runs each function in turn, `repeats` times; returns seconds, a list for each.
@@ -44,7 +46,7 @@ def environment(backend):
     import importlib.metadata as metadata
 
     versions = {}
-    for package in ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy"):
+    for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
