@@ -5,7 +5,7 @@ Between the passes only `x` and two numbers a group are kept.
 
 import torch
 
-from lng_keras.kernels import reference, torch_cpu
+from lng_keras.kernels import reference, summed, torch_cpu
 
 
 def normalize(x, gamma, beta, spec):
@@ -26,10 +26,18 @@ def _is_traced(x):
     )
 
 
+def _form(x, spec):
+    """The fastest form for eager torch."""
+    if not torch_cpu.supports(x, spec):
+        return reference
+    # One group over all channels: torch reduces what lies together at once.
+    return summed if spec.groups > 1 and summed.supports(x, spec) else torch_cpu
+
+
 class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, gamma, beta, spec):
-        form = torch_cpu if torch_cpu.supports(x, spec) else reference
+        form = _form(x, spec)
         y, mean, inverse = form.forward(x, gamma, beta, spec)
         ctx.save_for_backward(x, gamma, beta, mean, inverse)
         ctx.form, ctx.spec = form, spec
