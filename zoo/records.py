@@ -7,7 +7,15 @@ import time
 import keras
 import numpy as np
 
-from zoo import checkpoints, evaluation, export, run_folder, training, workers
+from zoo import (
+    checkpoints,
+    evaluation,
+    export,
+    run_folder,
+    tensorflow_cpu,
+    training,
+    workers,
+)
 from zoo import data as zoo_data
 from zoo.errors import InputError
 
@@ -168,6 +176,7 @@ def finish(model, data, settings, folder, outcome, started):
 
 def save(model, kinds, folder):
     """Writes model.keras, and the formats of --export beside it."""
+    tensorflow_cpu.restore(model)
     export.save(model, folder / "model.keras")
     for kind in kinds:
         from lng_keras.export import export as export_model
