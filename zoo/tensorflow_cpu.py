@@ -1,21 +1,20 @@
-"""Layers of Keras by other operations, faster on TensorFlow's CPU without XLA."""
+"""Normalizations of Keras models by faster operations, on TensorFlow's CPU without XLA.
+
+There each operation is a pass over memory, and a normalization is a dozen of them.
+"""
 
 import keras
 
-from lng_keras import GroupLayerNormalization, PositionalGroupLayerNormalization
-
-_GROUPED = (GroupLayerNormalization, PositionalGroupLayerNormalization)
-layers = keras.layers
+from lng_keras import GroupLayerNormalization
 
 
 def speed_up(model):
     """Changes how layers compute; what they are, save and restore stays the same.
 
-    Convolutions of stride 1 find their input's gradient by a convolution, that of the
-    output's gradient with the kernel turned around: oneDNN takes less time for it than
-    for TensorFlow's Conv2DBackpropInput. BatchNormalization trains by TensorFlow's one
-    fused operation and LN-G is compiled by XLA, instead of a dozen passes over memory.
-    The sums are the same up to their order.
+    BatchNormalization trains by TensorFlow's one fused operation; groups with
+    statistics over space are compiled by XLA, for themselves. The sums are the same up
+    to their order. (Compiling positions on their own, or one group, gains nothing; nor
+    does the input's gradient of a convolution as a convolution.)
 
     Args:
         model: `keras.Model`.
@@ -23,53 +22,21 @@ def speed_up(model):
     import tensorflow as tf
 
     for layer in model._flatten_layers():
-        if type(layer) is layers.Conv2D and _turns(layer):
-            layer.convolution_op = _convolve
-        elif type(layer) is layers.BatchNormalization and _fuses(layer):
+        if type(layer) is keras.layers.BatchNormalization and _fuses(layer):
             layer.call = _FusedCall(layer)
-        elif isinstance(layer, _GROUPED):
+        elif isinstance(layer, GroupLayerNormalization) and _has_groups_in_space(layer):
             layer.call = tf.function(layer.call, jit_compile=True, autograph=False)
 
 
 def restore(model):
     """Undoes `speed_up`, for formats that know plain operations only."""
     for layer in model._flatten_layers():
-        for name in {"convolution_op", "call"} & vars(layer).keys():
-            delattr(layer, name)
+        if "call" in vars(layer):
+            del layer.call
 
 
-def _turns(layer):
-    return (
-        layer.padding == "same"
-        and layer.groups == 1
-        and layer.data_format == "channels_last"
-        and set(layer.strides) == set(layer.dilation_rate) == {1}
-        and all(size % 2 for size in layer.kernel_size)
-    )
-
-
-def _convolve(inputs, kernel):
-    """`Conv2D.convolution_op` for odd kernels, stride 1 and padding "same"."""
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def run(inputs, kernel):
-        def gradient(upstream):
-            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-            return (
-                tf.nn.conv2d(upstream, turned, 1, "SAME"),
-                tf.raw_ops.Conv2DBackpropFilter(
-                    input=inputs,
-                    filter_sizes=tf.shape(kernel),
-                    out_backprop=upstream,
-                    strides=[1, 1, 1, 1],
-                    padding="SAME",
-                ),
-            )
-
-        return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradient
-
-    return run(inputs, tf.convert_to_tensor(kernel))
+def _has_groups_in_space(layer):
+    return layer._spec.groups > 1 and len(layer._spec.axes) > 1
 
 
 def _fuses(layer):
