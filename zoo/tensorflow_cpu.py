@@ -3,9 +3,12 @@
 There each operation is a pass over memory, and a normalization is a dozen of them.
 """
 
-import keras
+import functools
 
-from lng_keras import GroupLayerNormalization
+import keras
+from keras import ops
+
+from lng_keras import GroupLayerNormalization, functional
 
 
 def speed_up(model):
@@ -19,13 +22,11 @@ def speed_up(model):
     Args:
         model: `keras.Model`.
     """
-    import tensorflow as tf
-
     for layer in model._flatten_layers():
         if type(layer) is keras.layers.BatchNormalization and _fuses(layer):
             layer.call = _FusedCall(layer)
         elif isinstance(layer, GroupLayerNormalization) and _has_groups_in_space(layer):
-            layer.call = tf.function(layer.call, jit_compile=True, autograph=False)
+            layer.call = _compiled_call(layer)
 
 
 def restore(model):
@@ -36,7 +37,32 @@ def restore(model):
 
 
 def _has_groups_in_space(layer):
-    return layer._spec.groups > 1 and len(layer._spec.axes) > 1
+    several = layer._spec.groups > 1 and len(layer._spec.axes) > 1
+    return several and layer.compute_dtype == "float32"
+
+
+def _compiled_call(layer):
+    """`GroupLayerNormalization.call` in float32."""
+    run = _compiled(layer._spec)
+
+    def call(inputs):
+        return run(
+            ops.cast(inputs, "float32"),
+            *(None if w is None else w.value for w in (layer.gamma, layer.beta)),
+        )
+
+    return call
+
+
+@functools.cache
+def _compiled(spec):
+    """One function for all layers of a kind, so that XLA compiles each shape once."""
+    import tensorflow as tf
+
+    def run(x, gamma, beta):
+        return functional.run(x, gamma, beta, spec)
+
+    return tf.function(run, jit_compile=True, autograph=False)
 
 
 def _fuses(layer):
