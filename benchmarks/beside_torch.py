@@ -174,7 +174,7 @@ def ours(name, model, batch_size, cores):
     x = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
     y = np.eye(10, dtype="float32")[rng.integers(0, 10, batch_size)]
     count = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-    return lambda: float(network.train_on_batch(x, y)), count
+    return lambda: network.train_on_batch(x, y), count
 
 
 def peer(name, model, batch_size, cores):
