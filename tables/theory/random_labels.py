@@ -2,8 +2,9 @@
 
 Each row is one run of train.py on all 50,000 grey CIFAR-10 training images with uniform
 random labels, and its training accuracy at the end. The bound is what the best least
-squares linear classifier reaches on the same images and labels. Runs that are done are
-kept, so the experiment goes on where it stopped.
+squares linear classifier reaches on the same images and labels. Every net has its own
+learning rate, found by the same rule (`learning_rate`). Runs that are done are kept, so
+the experiment goes on where it stopped.
 """
 
 import pathlib
@@ -11,7 +12,7 @@ import time
 
 import numpy as np
 
-from tables import runs
+from tables import runs, tuning
 from tables.theory import files
 
 WIDTH = 256
@@ -33,12 +34,15 @@ _SETTINGS = dict(
     grayscale=True,
     augment="none",
     optimizer="adamw",
-    learning_rate=0.001,
     weight_decay=0.0,
     warmup_epochs=1.0,
     clip_norm=1.0,
     batch_size=256,
 )
+# Steps of about sqrt(10). The first three are tried with every net, and the next one
+# while the best is at the edge of what was tried.
+RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+FIRST_RATES = (0.0003, 0.001, 0.003)
 BOUND = "random_labels_linear_bound.csv"
 
 
@@ -66,9 +70,13 @@ def run(budget, seeds, output):
         output: folder of the results.
     """
     output = pathlib.Path(output)
-    rows = []
+    rows, tried = [], []
     for net, depth, seed in plan(budget, seeds):
-        record = _ensure(net, depth, seed, budget, output)
+        if all(t["net"] != net for t in tried):
+            tried += _tune(net, budget, output)
+            files.write_csv(output / "random_labels_rates.csv", tried)
+        rate = next(t["rate"] for t in tried if t["net"] == net and t["chosen"])
+        record = _ensure(net, depth, seed, rate, budget, output)
         rows.append(_row(net, depth, seed, record))
         files.write_csv(output / "random_labels.csv", rows)
     bounds = linear_bound(budget, seeds, output)
@@ -97,13 +105,51 @@ def linear_bound(budget, seeds, output):
     return [float(rows[s]["train_accuracy"]) for s in range(seeds)]
 
 
+def learning_rate(score):
+    """Returns the best rate of `RATES`, and the score of each that was tried.
+
+    The same rule for every net: the first three rates, then the next one as long as
+    the best is the lowest or the highest tried. A tie goes to the lower rate.
+
+    Args:
+        score: function rate -> number, larger is better.
+    """
+    scores = {rate: score(rate) for rate in FIRST_RATES}
+    while True:
+        best = max(sorted(scores), key=scores.get)
+        k = RATES.index(best)
+        missing = [r for r in RATES[max(k - 1, 0) : k + 2] if r not in scores]
+        if not missing:
+            return best, dict(sorted(scores.items()))
+        scores[missing[0]] = score(missing[0])
+
+
+def _tune(net, budget, output):
+    """Whole runs at the headline depth, of a seed (labels too) that is not published.
+
+    What is compared is the training accuracy, so that is what chooses.
+    """
+    if budget == "smoke":
+        return [dict(net=net, rate=0.001, train_accuracy="", chosen=True)]
+
+    def score(rate):
+        record = _ensure(net, HEADLINE_DEPTH, tuning.SEED, rate, budget, output)
+        return record.get("result", {"train_accuracy": -1.0})["train_accuracy"]
+
+    best, scores = learning_rate(score)
+    return [
+        dict(net=net, rate=r, train_accuracy=s, chosen=r == best)
+        for r, s in scores.items()
+    ]
+
+
 def _dataset(budget):
     return "cifar10_sample" if budget == "smoke" else "cifar10"
 
 
-def _ensure(net, depth, seed, budget, output):
-    name = f"{net.replace(', size ', '')}_depth{depth}_seed{seed}".lower()
-    flags = dict(**_SETTINGS, **NETS[net], depth=depth, seed=seed)
+def _ensure(net, depth, seed, rate, budget, output):
+    name = f"{net.replace(', size ', '')}_depth{depth}_seed{seed}_rate{rate:g}".lower()
+    flags = dict(**_SETTINGS, learning_rate=rate, **NETS[net], depth=depth, seed=seed)
     flags.update(dataset=_dataset(budget), epochs=EPOCHS[budget])
     path = output / "random_labels_runs" / f"{name}.json"
     # JAX compiles these small steps best on a CPU: 1.5 times TensorFlow's speed here.
@@ -112,7 +158,9 @@ def _ensure(net, depth, seed, budget, output):
 
 def _row(net, depth, seed, record):
     result = record.get("result", {"train_accuracy": "diverged"})
-    row = dict(net=net, depth=depth, seed=seed, epochs=record["flags"]["epochs"])
+    flags = record["flags"]
+    row = dict(net=net, depth=depth, seed=seed, epochs=flags["epochs"])
+    row["learning_rate"] = flags["learning_rate"]
     for key in ("train_accuracy", "train_loss", "parameters", "seconds"):
         row[key] = result.get(key, "")
     return row
