@@ -158,9 +158,7 @@ def test_too_little_precision_is_said_before_building(monkeypatch):
     labels = np.append(labels, 1 - labels[0])
     plan = plan_layers(near, labels, merge="points")
     assert plan.holds("float64")
-    monkeypatch.setattr(
-        construction.classifier, "network_weights", None
-    )  # nothing is built
+    monkeypatch.setattr(construction.Plan, "weights", None)  # nothing is built
     with pytest.raises(ValueError, match='float32 cannot hold.*use dtype="float64"'):
         LNNetClassifier.from_plan(plan, near, labels, "float32")
 

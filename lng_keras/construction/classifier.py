@@ -1,14 +1,15 @@
 """The construction as a Keras model: Dense and layer normalization, 3 neurons wide."""
 
+import contextlib
+import sys
+
 import keras
 import numpy as np
 
 from lng_keras.construction.plan import plan_layers
+from lng_keras.construction.weights import WIDTH
 from lng_keras.normalization import GroupLayerNormalization
 
-WIDTH = 3
-# An orthonormal basis of the plane sum = 0, where LN of three neurons lives.
-_PLANE = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])
 # Variances here are 1/3 or more: this epsilon changes no digit of float32 or float64.
 _EPSILON = 1e-30
 
@@ -46,7 +47,8 @@ class LNNetClassifier(keras.Model):
                 name=f"norm{i}",
             )(x)
         logits = keras.layers.Dense(len(classes), dtype=dtype, name="logits")(x)
-        super().__init__(inputs, logits, name=name)
+        with _room_for_recursion(depth):
+            super().__init__(inputs, logits, name=name)
         self.input_dim = input_dim
         self.depth = depth
         self.classes = list(classes)
@@ -77,11 +79,12 @@ class LNNetClassifier(keras.Model):
             ValueError: if the dtype cannot hold the plan, or is not to be had.
         """
         if not plan.holds(dtype):
-            other = "a plan with another seed"
+            other = "ExactLNNet.from_samples, which computes with as many digits as"
+            other += " the samples need"
             if dtype == "float32" and plan.holds("float64"):
                 other = 'dtype="float64"'
             elif plan.merge == "points":
-                other = 'merge="runs", which needs fewer layers'
+                other = f'merge="runs", which needs fewer layers, or {other}'
             raise ValueError(
                 f"{dtype} cannot hold this network: where it is tightest, the classes "
                 f"are {plan.quality:.1e} of their rounding error apart at a spacing "
@@ -97,7 +100,7 @@ class LNNetClassifier(keras.Model):
                 f"The backend made {made} of dtype={dtype}; on JAX set "
                 'JAX_ENABLE_X64=1 before it is imported, or use dtype="float32"'
             )
-        model.set_weights(network_weights(plan))
+        model.set_weights(plan.weights())
         wrong = np.flatnonzero(model.predict_labels(x) != np.asarray(labels))
         if len(wrong):
             raise ValueError(
@@ -126,21 +129,12 @@ class LNNetClassifier(keras.Model):
         return cls(**config)
 
 
-def network_weights(plan):
-    """The kernels and biases of the network, as `set_weights` takes them."""
-    read, offset = plan.direction[:, None], plan.offset  # s = h @ read + offset
-    weights = []
-    for fold in plan.folds:
-        # h = slope (s - shift) p1 + p2; LN scales it to length sqrt(3).
-        weights.append(fold.slope * read * _PLANE[0])
-        weights.append(fold.slope * (offset - fold.shift) * _PLANE[0] + _PLANE[1])
-        angle = np.array([np.cos(fold.angle), np.sin(fold.angle)])
-        read, offset = (angle @ _PLANE)[:, None] / np.sqrt(WIDTH), 0.0
-    # Lines of slope 0, 1, 2, ... that cross at the thresholds: the largest of them
-    # counts the thresholds below s.
-    count = np.arange(len(plan.classes))
-    below = np.concatenate([[0.0], np.cumsum(plan.thresholds)])
-    kernel, bias = np.empty((len(read), len(count))), np.empty(len(count))
-    kernel[:, plan.order] = read * count
-    bias[plan.order] = offset * count - below
-    return [*weights, kernel, bias]
+@contextlib.contextmanager
+def _room_for_recursion(depth):
+    """Lets Keras walk through the network: two of Python's frames for each LN layer."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 3 * depth + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -4,9 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from lng_keras.construction.search import NUMBERS, Fold, find_fold
+from lng_keras.construction.line import FloatLine, fold_to_classes
+from lng_keras.construction.samples import distinct, project
+from lng_keras.construction.search import NUMBERS
+from lng_keras.construction.weights import network_weights
 
-_DIRECTIONS = 256
 _SAFETY = 4.0  # the error bound is first order, and kernels differ in their last bits
 _AMPLE = 1e3  # times the limit: no other attempt is made
 _ATTEMPTS = 6
@@ -53,6 +55,12 @@ class Plan:
         pieces = np.searchsorted(self.thresholds, self.scalars(x))
         return self.classes[self.order[pieces]]
 
+    def weights(self):
+        """The network's kernels and biases in float64, as `set_weights` takes them."""
+        return network_weights(
+            self.direction, self.offset, self.folds, self.thresholds, self.order
+        )
+
     def holds(self, dtype):
         """Whether a forward pass in this dtype keeps the classes apart."""
         return self.quality > _SAFETY * np.finfo(dtype).eps
@@ -86,15 +94,16 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
         ValueError: for fewer than two classes, equal samples with different labels, or
             samples that are not finite.
     """
-    x, y, classes = _distinct(x, labels)
-    if merge not in ("points", "runs"):
-        raise ValueError(f'`merge` must be "points" or "runs". Received: {merge!r}')
+    x, y, classes = distinct(x, labels)
+    check_merge(merge)
     bonuses = _BONUSES if merge == "runs" else (1.0,) * attempts
     limit = _SAFETY * np.finfo(np.float64).eps
     best = None
     for attempt, bonus in enumerate(bonuses):
         rng = np.random.default_rng([seed, attempt])
-        plan = _attempt(x, y, classes, rng, merge, bonus, numbers)
+        # Quality only falls: what cannot become the best is given up early.
+        worth = 0.0 if best is None else min(best.quality, _AMPLE * limit)
+        plan = _attempt(x, y, classes, rng, merge, bonus, numbers, worth)
         if plan is None:
             continue
         best = plan if best is None else max(best, plan, key=lambda p: _rank(p, limit))
@@ -114,138 +123,24 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
     return best
 
 
+def check_merge(merge):
+    """Refuses what is no way to merge."""
+    if merge not in ("points", "runs"):
+        raise ValueError(f'`merge` must be "points" or "runs". Received: {merge!r}')
+
+
 def _rank(plan, limit):
     enough = plan.quality > _AMPLE * limit
     return (enough, -len(plan.folds) if enough else plan.quality)
 
 
-def _distinct(x, labels):
-    x, labels = np.asarray(x, np.float64), np.asarray(labels)
-    if labels.shape != x.shape[:1] or not len(x):
-        raise ValueError(
-            "Expected samples (m, ...) and their labels (m,). "
-            f"Received: x of shape {x.shape}, labels of shape {labels.shape}"
-        )
-    x = x.reshape(len(x), -1)
-    if not np.isfinite(x).all():
-        raise ValueError(
-            "Samples must be finite. "
-            f"Received: sample {np.argmin(np.isfinite(x).all(axis=1))} is not"
-        )
-    classes, y = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"Two classes or more are needed. Received: {classes}")
-    x, first, of = np.unique(x, axis=0, return_index=True, return_inverse=True)
-    of = of.ravel()
-    clash = np.flatnonzero(y != y[first][of])
-    if len(clash):
-        i, j = first[of[clash[0]]], clash[0]
-        raise ValueError(
-            "Equal samples must have equal labels. Received: samples "
-            f"{i} and {j} are equal and have labels {labels[i]!r} and {labels[j]!r}"
-        )
-    return x, y[first], classes
-
-
-def _attempt(x, y, classes, rng, merge, bonus, numbers):
+def _attempt(x, y, classes, rng, merge, bonus, numbers, worth):
     """One greedy construction, or None if it came to a dead end."""
-    direction, offset = _project(x, y, rng, merge)
-    t = x @ direction + offset
+    direction, offset = project(x, y, rng, merge)
     # Of a sum in any order; the line itself is scaled to [-1, 1].
     error = np.abs(x) @ np.abs(direction) + abs(offset) + 1
-    point, labels, target = t, y, len(classes)
-    folds, gaps, quality = [], [], np.inf
-
-    def look():
-        gap, ratio, runs = _border_gaps(point, error, labels)
-        gaps.append(gap)
-        return min(quality, ratio), runs
-
-    quality, runs = look()
-    while (len(point) if merge == "points" else runs) > target:
-        found = find_fold(point, error, labels, rng, merge, bonus, numbers)
-        if found is None or quality <= 0 or len(folds) > 2 * len(x):
-            return None
-        fold, i, j = found
-        error = fold.error(point, error)
-        point = fold(point)
-        folds.append(fold)
-        if merge == "points":
-            error[i] = max(error[i], error[j])
-            point, error, labels = (np.delete(a, j) for a in (point, error, labels))
-        quality, runs = look()
-    if merge == "points" and target > 2:
-        fold = _spread(point)
-        error, point = fold.error(point, error), fold(point)
-        folds.append(fold)
-        quality, runs = look()
-    if quality <= 0:
+    line = FloatLine(x @ direction + offset, error)
+    found = fold_to_classes(line, y, rng, merge, bonus, numbers, worth)
+    if found is None:
         return None
-    order = np.argsort(point)
-    point, labels = point[order], labels[order]
-    ends = np.flatnonzero(np.diff(labels))
-    return Plan(
-        direction=direction,
-        offset=offset,
-        folds=tuple(folds),
-        thresholds=(point[ends] + point[ends + 1]) / 2,
-        order=labels[np.append(ends, len(labels) - 1)],
-        classes=classes,
-        gaps=np.array(gaps),
-        quality=float(quality),
-        merge=merge,
-    )
-
-
-def _border_gaps(t, error, labels):
-    """Smallest gap between labels over the range, over the error, and the runs."""
-    order = np.argsort(t)
-    borders = np.diff(labels[order]) != 0
-    gap = np.diff(t[order])[borders]
-    errors = (error[order][1:] + error[order][:-1])[borders]
-    return (gap / np.ptp(t)).min(), (gap / errors).min(), len(gap) + 1
-
-
-def _project(x, y, rng, merge):
-    """The best direction of many: few runs of equal labels, then wide gaps."""
-    std = x.std(axis=0)
-    weight = np.where(std > 0, 1 / np.where(std > 0, std, 1), 0)
-    directions = rng.normal(size=(x.shape[1], _DIRECTIONS)) * weight[:, None]
-    if merge == "runs":
-        one_hot = np.eye(y.max() + 1)[y]
-        z = (x - x.mean(axis=0)) * weight
-        fit = np.linalg.lstsq(z, one_hot - one_hot.mean(axis=0), rcond=None)[0]
-        mixed = fit @ rng.normal(size=(fit.shape[1], _DIRECTIONS // 2))
-        fitted = np.concatenate([fit, mixed], axis=1) * weight[:, None]
-        directions = np.concatenate([directions, fitted], axis=1)
-    t = x @ directions
-    order = np.argsort(t, axis=0)
-    sorted_t, sorted_y = np.take_along_axis(t, order, axis=0), y[order]
-    extent = sorted_t[-1] - sorted_t[0]
-    borders = np.diff(sorted_y, axis=0) != 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = np.diff(sorted_t, axis=0) / extent
-        score = 1 / np.where(borders, 1 / gap, 0).sum(axis=0)
-    usable = np.isfinite(score) & (score > 1e-12)
-    if not usable.any():
-        usable = np.isfinite(score) & (score > 0)
-    if not usable.any():
-        usable[:] = True
-    if merge == "runs":
-        runs = borders.sum(axis=0)
-        usable &= runs == runs[usable].min()
-    k = np.argmax(np.where(usable, score, -np.inf))
-    scale = 2 / max(extent[k], np.finfo(float).tiny)
-    middle = (sorted_t[0, k] + sorted_t[-1, k]) / 2
-    return directions[:, k] * scale, float(-middle * scale)
-
-
-def _spread(t):
-    """A fold beyond the last point, one to one, that spreads the points evenly."""
-    scale, middle = 2 / np.ptp(t), (t.min() + t.max()) / 2
-    folds = [
-        Fold(float(a * scale), float(middle + b / scale), 0.0)
-        for a in np.geomspace(0.1, 30, 16)
-        for b in np.linspace(-1, 1, 15)
-    ]
-    return max(folds, key=lambda f: np.diff(np.sort(f(t))).min() / np.ptp(f(t)))
+    return Plan(direction, offset, classes=classes, merge=merge, **found)

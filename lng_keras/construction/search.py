@@ -32,6 +32,11 @@ class Fold:
     shift: float
     angle: float
 
+    @property
+    def readout(self):
+        """Where the circle is read out: cosine and sine of the angle, `(2,)`."""
+        return np.array([np.cos(self.angle), np.sin(self.angle)])
+
     def __call__(self, t):
         return np.cos(np.arctan2(1, self.slope * (t - self.shift)) - self.angle)
 

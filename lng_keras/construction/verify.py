@@ -1,8 +1,11 @@
 """A proof that a network classifies its samples, in arithmetic that knows its error."""
 
+import contextlib
 import typing
 
 import numpy as np
+
+_FEWEST_BITS = 128
 
 
 class Verification(typing.NamedTuple):
@@ -18,7 +21,7 @@ class Verification(typing.NamedTuple):
 
 
 def verify(model, x, labels, bits=None):
-    """Evaluates an `LNNetClassifier` in ball arithmetic and compares its outputs.
+    """Evaluates a network in ball arithmetic and compares its outputs with labels.
 
     The weights are taken as the exact numbers that they are. Each operation returns a
     ball that contains the true result, so a sample counted as right is proved to be
@@ -26,55 +29,106 @@ def verify(model, x, labels, bits=None):
     another question: see `Plan.holds`.
 
     Args:
-        model: `LNNetClassifier`.
+        model: `LNNetClassifier` or `ExactLNNet`.
         x: array `(m, ...)` and labels: array `(m,)`.
-        bits: int, bits of the mantissa; more decide what is undecided. None: 128 and
-            16 for each layer, since the balls widen from layer to layer.
+        bits: int, bits of the mantissa; more decide what is undecided. None: from 128
+            on, doubled for the samples that are undecided, up to 64 for each layer.
     Returns:
         `Verification`.
     Raises:
         ImportError: without python-flint, the extra "exact".
     """
-    from flint import arb, ctx
+    winners, margins, bits = decide(model, x, bits)
+    known = list(model.classes)
+    labels = np.asarray(labels).tolist()
+    decided = [
+        (known[w] == label, margin)
+        for w, margin, label in zip(winners, margins, labels, strict=True)
+        if w is not None
+    ]
+    right = int(sum(is_right for is_right, _ in decided))
+    return Verification(
+        right=right,
+        wrong=len(decided) - right,
+        undecided=len(labels) - len(decided),
+        margin=min((m for is_right, m in decided if is_right), default=float("nan")),
+        bits=bits,
+    )
 
-    if bits is None:
-        bits = 128 + 16 * model.depth
+
+def decide(model, x, bits=None):
+    """Finds the largest logit of each sample.
+
+    Args:
+        model, x, bits: as in `verify`.
+    Returns:
+        lists over samples: the index of the largest logit, or None where no logit is
+        proved to be the largest, and by how much it is, a lower bound; and the bits.
+    """
+    x = np.asarray(x, np.float64).reshape(len(x), -1)
+    winners, margins = [None] * len(x), [float("nan")] * len(x)
+    depth = model.depth
+    most = bits or max(64 * depth, 8 * _FEWEST_BITS)
+    bits = bits or _FEWEST_BITS
+    while True:
+        with precision(bits):
+            layers = _layers(model)
+            for k, sample in enumerate(x):
+                if winners[k] is None:
+                    winners[k], margins[k] = _largest(_logits(*layers, sample))
+        if None not in winners or bits >= most:
+            return winners, margins, bits
+        bits = min(2 * bits, most)
+
+
+@contextlib.contextmanager
+def precision(bits):
+    """Ball arithmetic with this many bits of mantissa, inside the block."""
+    from flint import ctx
+
     before, ctx.prec = ctx.prec, bits
     try:
-        weights = [_exact(w, arb) for w in model.get_weights()]
-        epsilon = [arb(layer.epsilon) for layer in model.layers if _is_norm(layer)]
-        index = {label: k for k, label in enumerate(model.classes)}
-        right = wrong = 0
-        margins = []
-        x = np.asarray(x, np.float64).reshape(len(x), -1)
-        for sample, label in zip(x, np.asarray(labels).tolist(), strict=True):
-            values = [arb(float(v)) for v in sample]
-            for layer, e in enumerate(epsilon):
-                values = _dense(values, *weights[2 * layer : 2 * layer + 2])
-                values = _normalize(values, e)
-            logits = _dense(values, *weights[-2:])
-            own = logits.pop(index[label])
-            margin = min((own - other for other in logits), key=lambda d: d.lower())
-            if margin > 0:
-                right += 1
-                margins.append(float(margin.lower()))
-            elif any(own < other for other in logits):
-                wrong += 1
+        yield
     finally:
         ctx.prec = before
-    margin = min(margins, default=float("nan"))
-    return Verification(right, wrong, len(x) - right - wrong, margin, bits)
 
 
-def _exact(array, arb):
-    return [[arb(float(v)) for v in row] for row in np.atleast_2d(array)]
+def exact(array):
+    """Numbers of a dtype, or balls, as an object array of balls."""
+    from flint import arb
+
+    array = np.asarray(array)
+    if array.dtype == object:
+        return array
+    balls = np.empty(array.shape, object)
+    balls[...] = np.vectorize(lambda v: arb(float(v)), otypes=[object])(array)
+    return balls
+
+
+def _layers(model):
+    """`(weights, epsilons)` of a network, as balls."""
+    from flint import arb
+
+    if hasattr(model, "get_weights"):
+        norms = [layer for layer in model.layers if hasattr(layer, "epsilon")]
+        return [exact(w).tolist() for w in model.get_weights()], [
+            arb(layer.epsilon) for layer in norms
+        ]
+    return [w.tolist() for w in model.weights], [arb(0)] * model.depth
+
+
+def _logits(weights, epsilons, sample):
+    values = exact(sample).tolist()
+    for layer, epsilon in enumerate(epsilons):
+        values = _dense(values, *weights[2 * layer : 2 * layer + 2])
+        values = _normalize(values, epsilon)
+    return _dense(values, *weights[-2:])
 
 
 def _dense(values, kernel, bias):
-    columns = zip(*kernel, bias[0], strict=True)
     return [
-        sum((v * w for v, w in zip(values, column[:-1], strict=True)), column[-1])
-        for column in columns
+        sum((v * w for v, w in zip(values, column, strict=True)), b)
+        for column, b in zip(zip(*kernel, strict=True), bias, strict=True)
     ]
 
 
@@ -83,8 +137,16 @@ def _normalize(values, epsilon):
     mean = sum(values) / n
     centered = [v - mean for v in values]
     variance = sum(c * c for c in centered) / n
-    return [c / (variance + epsilon).sqrt() for c in centered]
+    scale = (variance + epsilon).rsqrt()
+    return [c * scale for c in centered]
 
 
-def _is_norm(layer):
-    return hasattr(layer, "epsilon")
+def _largest(logits):
+    """Index of the largest ball and its distance to the others, or None if unknown."""
+    k = max(range(len(logits)), key=lambda i: logits[i].mid())
+    margin = min(
+        ((logits[k] - other).lower() for i, other in enumerate(logits) if i != k),
+        key=float,
+    )
+    # Comparisons with what a ball that is too wide has become are False.
+    return (k, float(margin)) if margin > 0 else (None, float("nan"))

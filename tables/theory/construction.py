@@ -5,29 +5,25 @@ import time
 
 import numpy as np
 
-from lng_keras.construction import LNNetClassifier, plan_layers, verify
-from lng_keras.construction.classifier import network_weights
+from lng_keras.construction import ExactLNNet, LNNetClassifier, plan_layers, verify
 from tables.theory import files
 
 _DRAWS = [(10, 2), (20, 2), (40, 2), (60, 2), (30, 3), (60, 3), (30, 10), (60, 10)]
 _SIZES = {
     "smoke": (10, 20),
-    "cpu": (10, 20, 40, 80, 160, 320),
-    "full": (10, 20, 40, 80, 160, 320),
+    "cpu": (10, 20, 40, 80, 160, 320, 500),
+    "full": (10, 20, 40, 80, 160, 320, 500),
 }
 _FEATURES = 5
-_LARGEST = 500
 
 
-def run(budget, seeds, output, parts=("draws", "reach", "largest", "shatter")):
+def run(budget, seeds, output, parts=("draws", "reach", "shatter")):
     """Writes `construction_*.csv` and `construction.png`."""
     output = pathlib.Path(output)
     if "draws" in parts:
         draws(budget, output)
     if "reach" in parts:
         reach(budget, output)
-    if "largest" in parts and budget != "smoke":
-        largest(output)
     if "shatter" in parts:
         shatter(budget, output)
 
@@ -64,7 +60,7 @@ def _draw(m, classes, merge, count):
             if depth not in models:
                 models[depth] = LNNetClassifier(_FEATURES, depth, plan.classes.tolist())
             model = models[depth]
-            model.set_weights(network_weights(plan))
+            model.set_weights(plan.weights())
             right += bool((model.predict_labels(x) == labels).all())
     return dict(
         m=m,
@@ -91,7 +87,13 @@ def sample(m, classes, seed):
 
 
 def reach(budget, output):
-    """The worst labels for a line, alternating, up to m = 500, and a proof of each."""
+    """Random labels, and alternating ones, the worst for a line, up to m = 500.
+
+    Two networks for each: one that is planned in float64, and run by Keras in float32
+    and float64; and one that is built and proved in arbitrary precision.
+    """
+    path = output / "construction_reach.csv"
+    done = {(r["m"], r["labels"], r["merge"]): r for r in files.read_csv(path)}
     rows = []
     for m in _SIZES[budget]:
         for name in ("alternating", "random"):
@@ -99,57 +101,58 @@ def reach(budget, output):
             if name == "alternating":
                 x, labels = np.sort(x[:, :1], axis=0), np.arange(m) % 2
             for merge in ("points", "runs"):
-                started = time.time()
-                plan = plan_layers(x, labels, 0, merge)
-                seconds = time.time() - started
-                row = dict(m=m, labels=name, merge=merge, layers=len(plan.folds))
-                row.update(smallest_gap=float(plan.gaps.min()), quality=plan.quality)
-                for dtype in ("float32", "float64"):
-                    row[f"{dtype}_right"] = _right(plan, x, labels, dtype)
-                row.update(_proof(plan, x, labels), search_seconds=seconds)
+                row = done.get((str(m), name, merge))
+                if row is None:
+                    row = dict(m=m, labels=name, merge=merge)
+                    row |= _in_float64(x, labels, merge) | _exactly(x, labels, merge)
+                    print(row, flush=True)
                 rows.append(row)
-                files.write_csv(output / "construction_reach.csv", rows)
-                print(row, flush=True)
+                files.write_csv(path, rows)
     _plot(rows, output / "construction.png")
     return rows
 
 
-def largest(output):
-    """The plan for 500 samples with alternating labels, by a wider search.
+def _in_float64(x, labels, merge):
+    """The plan of float64, and how many samples its networks get right.
 
-    Only the plan: float64 does not hold it, and Keras' functional models end at
-    Python's recursion limit, near 490 LN layers.
+    In float32 and float64 by Keras, and proved for the float64 weights as they are.
     """
-    x, _ = sample(_LARGEST, 2, 0)
-    x, labels = np.sort(x[:, :1], axis=0), np.arange(_LARGEST) % 2
     started = time.time()
-    plan = plan_layers(x, labels, 0, "points", numbers=800 * _LARGEST)
-    row = dict(m=_LARGEST, labels="alternating", merge="points")
-    row.update(layers=len(plan.folds), smallest_gap=float(plan.gaps.min()))
-    row.update(quality=plan.quality, held_by_float64=plan.holds("float64"))
-    row.update(search_seconds=time.time() - started)
-    files.write_csv(output / "construction_largest.csv", [row])
-    print(row, flush=True)
-
-
-def _right(plan, x, labels, dtype):
-    """Samples that the Keras network of this dtype gets right, held or not."""
-    model = LNNetClassifier(
-        x.shape[1], len(plan.folds), plan.classes.tolist(), dtype=dtype
+    try:
+        plan = plan_layers(x, labels, 0, merge)
+    except ValueError:  # it found none
+        names = "layers smallest_gap quality held_by_float64 float32_right"
+        row = dict.fromkeys((*names.split(), "float64_right", "float64_proved"), "")
+        return row | {"search_seconds": time.time() - started}
+    row = dict(
+        layers=len(plan.folds),
+        smallest_gap=float(plan.gaps.min()),
+        quality=plan.quality,
+        held_by_float64=plan.holds("float64"),
     )
-    model.set_weights(network_weights(plan))
-    return int((model.predict_labels(x) == labels).sum())
+    seconds = time.time() - started
+    for dtype in ("float32", "float64"):
+        model = LNNetClassifier(
+            x.shape[1], len(plan.folds), plan.classes.tolist(), dtype=dtype
+        )
+        model.set_weights(plan.weights())
+        row[f"{dtype}_right"] = int((model.predict_labels(x) == labels).sum())
+    row["float64_proved"] = verify(model, x, labels).right
+    return row | {"search_seconds": seconds}
 
 
-def _proof(plan, x, labels):
-    """Ball arithmetic on the float64 weights: samples proved right."""
-    model = LNNetClassifier(x.shape[1], len(plan.folds), plan.classes.tolist())
-    model.set_weights(network_weights(plan))
-    result = verify(model, x, labels)
+def _exactly(x, labels, merge):
+    """The network of arbitrary precision: samples that are proved right."""
+    started = time.time()
+    net = ExactLNNet.from_samples(x, labels, 0, merge)
     return dict(
-        proved_right=result.right,
-        proved_wrong=result.wrong,
-        proof_bits=result.bits,
+        exact_layers=net.depth,
+        exact_smallest_gap=float(net.gaps.min()),
+        exact_quality=net.quality,
+        exact_bits=net.bits,
+        proved_right=net.proof.right,
+        proof_bits=net.proof.bits,
+        exact_seconds=time.time() - started,
     )
 
 
@@ -167,7 +170,7 @@ def shatter(budget, output):
                 weights = [np.zeros_like(w) for w in model.get_weights()]
                 weights[-1][labels[0]] = 1
             else:
-                weights = network_weights(plan_layers(x, labels, 0, "points"))
+                weights = plan_layers(x, labels, 0, "points").weights()
             model.set_weights(weights)
             right += bool((model.predict_labels(x) == labels).all())
         rows.append(dict(layers=m - 2, points=m, labelings=checked, realized=right))
@@ -177,24 +180,43 @@ def shatter(budget, output):
 
 
 def _plot(rows, path):
+    """Left: layers. Right: the gap in units of its rounding error, and who holds it."""
     plt = files.pyplot()
-    figure, (layers, gap) = plt.subplots(1, 2, figsize=(11, 4.3))
+    rows = [{k: _number(v) for k, v in row.items()} for row in rows]
+    figure, (layers, gap) = plt.subplots(1, 2, figsize=(12, 4.8))
     kinds = [(a, b) for a in ("alternating", "random") for b in ("points", "runs")]
     for color, (labels, merge) in enumerate(kinds):
         own = [r for r in rows if r["labels"] == labels and r["merge"] == merge]
         m = [r["m"] for r in own]
-        style = dict(marker="o", color=f"C{color}", label=f"{labels} labels, {merge}")
-        layers.plot(m, [r["layers"] for r in own], **style)
-        gap.plot(m, [r["quality"] for r in own], **style)
+        style = dict(marker="o", markersize=4, color=f"C{color}")
+        name = f"{labels} labels, {merge}"
+        layers.plot(m, [r["exact_layers"] for r in own], label=name, **style)
+        gap.plot(m, [r["exact_quality"] for r in own], **style)
+        style.update(linestyle=":", marker="x", markersize=5)
+        layers.plot(m, [r["layers"] or np.nan for r in own], **style)
+        gap.plot(m, [r["quality"] or np.nan for r in own], **style)
     for dtype in ("float32", "float64"):
         limit = 4 * np.finfo(dtype).eps
         gap.axhline(limit, color="k", linestyle="--", linewidth=0.8)
-        gap.annotate(f"limit of {dtype}", (rows[0]["m"], 1.3 * limit), fontsize=8)
+        gap.annotate(f"{dtype} holds what is above", (10, 2 * limit), fontsize=8)
     for axes in (layers, gap):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        sizes = sorted({r["m"] for r in rows})
+        axes.set_xticks(sizes, [str(m) for m in sizes])
+        axes.minorticks_off()
         axes.set_xlabel("samples m")
-    layers.set_ylabel("LN layers of 3 neurons")
-    gap.set_ylabel("smallest gap over its rounding error")
-    layers.legend(fontsize=8)
+    layers.set_title("LN layers of 3 neurons", fontsize=10)
+    gap.set_title("smallest gap between classes over its rounding error", fontsize=10)
+    handles = layers.get_legend_handles_labels()[0]
+    for style, name in (("-o", "arbitrary precision"), (":x", "planned in float64")):
+        handles += layers.plot([], [], style, color="0.4", markersize=4, label=name)
+    layers.legend(handles=handles, fontsize=8)
     files.save_figure(figure, path)
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
