@@ -37,7 +37,7 @@ def test_network_is_proved_right_on_its_samples(m, classes, merge):
 
 
 def test_samples_that_float64_cannot_hold_are_proved_right():
-    with pytest.raises(ValueError, match="cannot hold.*ExactLNNet.from_samples"):
+    with pytest.raises(ValueError, match="cannot hold.*construction.ExactLNNet"):
         LNNetClassifier.from_samples(NEAR, NEAR_LABELS, merge="points")
     for merge in ("points", "runs"):
         net = ExactLNNet.from_samples(NEAR, NEAR_LABELS, merge=merge)

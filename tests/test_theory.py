@@ -37,7 +37,7 @@ def test_smoke_run_writes_numbers_and_picture(tmp_path):
     from tables import theory
 
     table = theory.run("smoke", None, ["amplification"], tmp_path)
-    assert "| 6 | amplification.csv, amplification.png |" in table
+    assert "| 16 | amplification.csv, amplification_tight.csv, " in table
     assert (tmp_path / "amplification.png").stat().st_size > 10_000
 
 
@@ -70,6 +70,14 @@ def test_published_closed_form_never_violates_the_bound():
         assert lowest >= bound * (1 - 1e-5)
 
 
+def test_published_bound_is_reached_and_largest_at_a_quarter():
+    found = rows("amplification_tight.csv")
+    for row in found:
+        assert float(row["measured"]) == pytest.approx(float(row["bound"]), rel=1e-3)
+    best = max(found, key=lambda row: float(row["measured"]))
+    assert int(best["groups"]) == int(best["d"]) / 4
+
+
 def test_published_construction_is_right_in_every_draw():
     for row in rows("construction_draws.csv"):
         assert row["right_in_float64"] == row["draws"]
@@ -80,11 +88,14 @@ def test_published_construction_is_right_in_every_draw():
 
 
 def test_published_reach_and_shattering_are_complete():
-    for row in rows("construction_reach.csv"):
-        assert row["float64_right"] == row["m"]
-        # Beyond, the float64 weights are at their limit: see docs/theory.md.
-        if int(row["m"]) <= 160:
-            assert row["proved_right"] == row["m"]
+    reach = rows("construction_reach.csv")
+    assert {int(row["m"]) for row in reach} >= {10, 160, 500}
+    for row in reach:
+        assert row["proved_right"] == row["m"]
+        if row["merge"] == "points":
+            assert int(row["exact_layers"]) == int(row["m"]) - 2
+        if row["held_by_float64"] == "True":
+            assert row["float64_right"] == row["m"]
     for row in rows("construction_shatter.csv"):
         assert int(row["labelings"]) == int(row["realized"]) == 2 ** int(row["points"])
         assert int(row["layers"]) == int(row["points"]) - 2

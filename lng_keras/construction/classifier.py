@@ -66,7 +66,7 @@ class LNNetClassifier(keras.Model):
             `LNNetClassifier`. Same input and seed: same network.
         Raises:
             ValueError: as `plan_layers`; and before building, if the dtype cannot keep
-                the classes apart.
+                the classes apart. `ExactLNNet` has no such limit.
         """
         plan = plan_layers(x, labels, seed, merge)
         return cls.from_plan(plan, x, labels, dtype)
@@ -79,8 +79,7 @@ class LNNetClassifier(keras.Model):
             ValueError: if the dtype cannot hold the plan, or is not to be had.
         """
         if not plan.holds(dtype):
-            other = "ExactLNNet.from_samples, which computes with as many digits as"
-            other += " the samples need"
+            other = "construction.ExactLNNet (arbitrary precision, not Keras)"
             if dtype == "float32" and plan.holds("float64"):
                 other = 'dtype="float64"'
             elif plan.merge == "points":

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from lng_keras.construction.line import fold_to_classes
-from lng_keras.construction.plan import check_merge
+from lng_keras.construction.plan import BONUSES, check_merge
 from lng_keras.construction.samples import distinct, project
 from lng_keras.construction.search import NUMBERS, Fold
 from lng_keras.construction.verify import (
@@ -23,7 +23,6 @@ from lng_keras.construction.verify import (
 from lng_keras.construction.weights import network_weights
 
 _ATTEMPTS = 4  # each with twice the bits of the one before
-_BONUSES = (4.0, 2.0, 1.0, 0.4)
 _NEAREST = 1e-12  # of the range: the search sees closer neighbors this far apart
 
 
@@ -76,8 +75,8 @@ class ExactLNNet:
             raise ValueError(f"`bits` must be >= 64. Received: bits={bits}")
         for attempt in range(_ATTEMPTS):
             best = None
-            for bonus in _BONUSES if merge == "runs" else (1.0,):
-                rng = np.random.default_rng([seed, attempt])
+            for k, bonus in enumerate(BONUSES if merge == "runs" else (1.0,)):
+                rng = np.random.default_rng([seed, attempt, k])
                 with precision(bits):
                     net = _build(points, y, classes, rng, merge, bonus, bits, numbers)
                 if net and (best is None or net.depth < best.depth):

@@ -62,7 +62,7 @@ def fold_to_classes(line, labels, rng, merge, bonus, numbers, worth=0.0):
         dict of `folds`, `gaps`, `quality`, `thresholds` and `order` as in `Plan`, or
         None at a dead end.
     """
-    target, most = labels.max() + 1, 2 * len(labels)
+    target = labels.max() + 1
     folds, gaps, quality = [], [], np.inf
 
     def look():
@@ -77,18 +77,15 @@ def fold_to_classes(line, labels, rng, merge, bonus, numbers, worth=0.0):
     order, borders = look()
     while (len(labels) if merge == "points" else len(borders) + 1) > target:
         found = None
-        if quality > worth and len(folds) <= most:
+        if quality > worth:
             found = find_fold(
                 line.position, line.error, labels, rng, merge, bonus, numbers
             )
         if found is None:
             return None
         fold, *pair = found
-        if merge == "points":
-            folds.append(line.fold(fold, pair))
-            labels = np.delete(labels, pair[1])
-        else:
-            folds.append(line.fold(fold))
+        folds.append(line.fold(fold, pair))
+        labels = np.delete(labels, pair[1])
         order, borders = look()
     if merge == "points" and target > 2:
         folds.append(line.fold(_spread(line.position)))

@@ -12,7 +12,7 @@ from lng_keras.construction.weights import network_weights
 _SAFETY = 4.0  # the error bound is first order, and kernels differ in their last bits
 _AMPLE = 1e3  # times the limit: no other attempt is made
 _ATTEMPTS = 6
-_BONUSES = (2.0, 1.0, 0.4, 0.1)
+BONUSES = (4.0, 2.0, 1.0, 0.4)  # for "runs", all are tried; see find_fold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +78,11 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
         seed: int. Same samples, labels and seed: same plan.
         merge: "points", the paper's construction: every layer merges two points, so
             with m distinct samples and C classes there are m - C layers, and one more
-            for more than two classes. "runs": neighbors of one label on the line need
-            not become one point, only one interval, and a fold may join many of them:
-            never more than m - C layers, and fewer the longer the runs of equal labels
-            are along the best direction found; none if the classes are separable by
+            for more than two classes. "runs": points of one label that are neighbors on
+            the line need not become one point. Every layer merges two points too, but
+            may join many runs of neighbors at once, and one run for each class is
+            enough: never more than m - C layers, and fewer the longer the runs are
+            along the best direction found; none if the classes are separable by
             parallel planes.
         attempts: int >= 1, constructions to try for "points" while float64 is short of
             room.
@@ -96,7 +97,7 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
     """
     x, y, classes = distinct(x, labels)
     check_merge(merge)
-    bonuses = _BONUSES if merge == "runs" else (1.0,) * attempts
+    bonuses = BONUSES if merge == "runs" else (1.0,) * attempts
     limit = _SAFETY * np.finfo(np.float64).eps
     best = None
     for attempt, bonus in enumerate(bonuses):
@@ -118,7 +119,8 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
         raise ValueError(
             f"No layers were found for {len(x)} samples of {len(classes)} classes: two "
             "of different labels come too close. Received: "
-            f"seed={seed}; try another seed, or remove near duplicates"
+            f"seed={seed}; try another seed, remove near duplicates, or use "
+            "construction.ExactLNNet (arbitrary precision, not Keras)"
         )
     return best
 

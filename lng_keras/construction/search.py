@@ -67,16 +67,16 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16
         error: array `(k,)`, their rounding errors in units of one rounding.
         labels: int array `(k,)`.
         rng: `numpy.random.Generator`.
-        merge: "points": exactly one pair becomes one point. "runs": neighbors of one
-            label count as one, and as many of them as possible join.
+        merge: "points": one pair becomes one point. "runs": likewise, and as many runs
+            of neighbors with one label as possible join.
         bonus: float > 0, for "runs": what joining one run is worth, as the logarithm
             of the factor by which gaps may shrink for it.
         numbers: int, points times folds to try: with more points fewer folds are
             tried, but 100 at least, so that the cost of a layer does not grow with m^2.
         width: int >= 1, random pairs to try.
     Returns:
-        `(Fold, i, j)`: the fold and the pair that it merges; i = j = None for "runs".
-        None if no fold was found that makes progress.
+        `(Fold, i, j)`: the fold and the pair that it merges, or None if every fold
+            that was tried brings two labels together.
     """
     low, high = t.min(), t.max()
     scale = 2 / (high - low)
@@ -115,7 +115,7 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16
         float((low + high) / 2 + shift[best] / scale),
         float(angle[best]),
     )
-    return (fold, i, j) if merge == "points" else (fold, None, None)
+    return fold, i, j
 
 
 def _pairs(labels, rng, width, merge):
@@ -162,6 +162,5 @@ def _score(points, slope, shift, i, j, merge, bonus):
         score -= np.log(np.where(borders, extent / gap, 0).sum(axis=1))
     if merge == "runs":
         before = np.count_nonzero(np.diff(labels))
-        joined = before - borders.sum(axis=1)
-        score = np.where(joined > 0, score + bonus * joined, -np.inf)
+        score += bonus * (before - borders.sum(axis=1))
     return np.where(np.isfinite(score), score, -np.inf), angle

@@ -6,6 +6,7 @@ import numpy as np
 
 from lng_keras.measures import (
     amplification_bound,
+    hessian_nonlinearity,
     hessian_nonlinearity_estimate,
     normalization_nonlinearity,
 )
@@ -14,10 +15,11 @@ from tables.theory import files
 WIDTHS = {"smoke": (64,), "cpu": (64, 256, 1024, 4096), "full": (64, 256, 1024, 4096)}
 _CLOSED_SAMPLES = 1000
 _EPSILON = 1e-5  # of the measured layers
+_TIGHT_WIDTH = 96  # with groups of 3 and of 4 among its divisors
 
 
 def run(budget, seeds, output):
-    """Writes `amplification.csv` and `.png`. Ratios are those of E H over Gaussian x.
+    """Writes `amplification.csv`, `amplification_tight.csv` and `amplification.png`.
 
     The ratio of one x has heavy tails for groups of 3 and 4 (1 / sigma_k^4 of few
     numbers), so the table has the median over x of the closed form, and the measured
@@ -59,8 +61,36 @@ def run(budget, seeds, output):
                 )
             )
         files.write_csv(pathlib.Path(output) / "amplification.csv", rows)
-    _plot(rows, pathlib.Path(output) / "amplification.png")
+    tight_rows = tight(pathlib.Path(output))
+    _plot(rows, tight_rows, pathlib.Path(output) / "amplification.png")
     return rows
+
+
+def tight(output):
+    """The ratio where the bound is reached: groups with one mean and one variance."""
+    d, rows = _TIGHT_WIDTH, []
+    for g in (g for g in range(1, d // 3 + 1) if d % g == 0):
+        x = np.random.default_rng(d).normal(size=(1, g, d // g))
+        x = (x - x.mean(axis=-1, keepdims=True)) / x.std(axis=-1, keepdims=True)
+        x = x.reshape(1, d).astype("float32")
+        base = _exact(x, 1)
+        rows.append(
+            dict(
+                d=d,
+                groups=g,
+                bound=amplification_bound(d, g),
+                measured=float(_exact(x, g) / base),
+            )
+        )
+    files.write_csv(output / "amplification_tight.csv", rows)
+    return rows
+
+
+def _exact(x, groups):
+    from lng_keras import GroupLayerNormalization
+
+    layer = GroupLayerNormalization(groups=groups, epsilon=1e-12)
+    return hessian_nonlinearity(layer, x)[0]
 
 
 def _measure(x, groups, draws):
@@ -70,14 +100,15 @@ def _measure(x, groups, draws):
     return hessian_nonlinearity_estimate(layer, x, num_samples=draws)
 
 
-def _plot(rows, path):
+def _plot(rows, tight_rows, path):
     plt = files.pyplot()
-    figure, axes = plt.subplots(figsize=(7, 4.4))
+    figure, (axes, peak) = plt.subplots(1, 2, figsize=(12, 4.6))
     for color, d in enumerate(sorted({r["d"] for r in rows})):
         own = [r for r in rows if r["d"] == d and r["bound"] > 0]
         groups = [r["groups"] for r in own]
         style = dict(color=f"C{color}")
-        axes.plot(groups, [r["bound"] for r in own], "--", **style)
+        smooth = np.geomspace(1, 0.495 * d, 300)
+        axes.plot(smooth, smooth * (d - 2 * smooth) / (d - 2), "--", **style)
         axes.plot(groups, [r["closed_form_median"] for r in own], label=f"{d}", **style)
         axes.errorbar(
             groups,
@@ -87,23 +118,39 @@ def _plot(rows, path):
             markersize=4,
             **style,
         )
-        peak = max(own, key=lambda r: r["bound"])
-        axes.annotate(
-            "g = d/4",
-            (peak["groups"], peak["bound"]),
-            xytext=(4, -12),
-            textcoords="offset points",
-            fontsize=8,
-        )
     axes.axhline(1, color="0.6", linewidth=0.8)
+    axes.set_ylim(0.5, None)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("groups g")
     axes.set_ylabel("H(LN-G) / H(LN)")
     axes.set_title(
-        "dots: measured at 4 Gaussian points; lines: closed form, median;\n"
-        "dashes: the bound g (d - 2g) / (d - 2)",
+        "Gaussian x. Dots: measured at 4 points; lines: closed form,\n"
+        "median; dashes: the bound g (d - 2g) / (d - 2)",
         fontsize=10,
     )
     axes.legend(title="channels d")
+    d = tight_rows[0]["d"]
+    smooth = np.linspace(0.5, d / 2, 300)
+    peak.plot(smooth, smooth * (d - 2 * smooth) / (d - 2), "k--", label="bound")
+    groups = [r["groups"] for r in tight_rows]
+    peak.plot(groups, [r["measured"] for r in tight_rows], "o", label="measured, exact")
+    for fraction in (4, 3):
+        peak.axvline(d / fraction, color="0.8", linewidth=0.8, zorder=0)
+        peak.annotate(
+            f"d/{fraction}",
+            (d / fraction, 0.3),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    peak.axhline(1, color="0.6", linewidth=0.8)
+    peak.set_ylim(0, None)
+    peak.set_xlabel("groups g")
+    peak.set_title(
+        f"d = {d}, all groups with one mean and variance:\n"
+        "the bound is reached, and largest at g = d/4",
+        fontsize=10,
+    )
+    peak.legend(loc="upper left")
     files.save_figure(figure, path)

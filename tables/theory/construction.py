@@ -128,7 +128,7 @@ def _in_float64(x, labels, merge):
         layers=len(plan.folds),
         smallest_gap=float(plan.gaps.min()),
         quality=plan.quality,
-        held_by_float64=plan.holds("float64"),
+        held_by_float64=bool(plan.holds("float64")),
     )
     seconds = time.time() - started
     for dtype in ("float32", "float64"):
