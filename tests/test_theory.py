@@ -94,8 +94,10 @@ def test_published_reach_and_shattering_are_complete():
         assert row["proved_right"] == row["m"]
         if row["merge"] == "points":
             assert int(row["exact_layers"]) == int(row["m"]) - 2
-        if row["held_by_float64"] == "True":
-            assert row["float64_right"] == row["m"]
+        # Beyond, the bound of first order is too kind: see docs/theory.md.
+        if int(row["m"]) <= 160:
+            assert row["held_by_float64"] == "True"
+            assert row["float64_right"] == row["float64_proved"] == row["m"]
     for row in rows("construction_shatter.csv"):
         assert int(row["labelings"]) == int(row["realized"]) == 2 ** int(row["points"])
         assert int(row["layers"]) == int(row["points"]) - 2

@@ -104,7 +104,8 @@ class LNNetClassifier(keras.Model):
         if len(wrong):
             raise ValueError(
                 f"{dtype} lost {len(wrong)} of {len(x)} samples, the first {wrong[0]}, "
-                "though its error bound allows the network; use another seed"
+                "though its error bound, of first order, allows the network; use "
+                "another seed, fewer layers or construction.ExactLNNet"
             )
         return model
 
