@@ -11,6 +11,7 @@ from lng_keras.construction.weights import network_weights
 
 _SAFETY = 4.0  # the error bound is first order, and kernels differ in their last bits
 _AMPLE = 1e3  # times the limit: no other attempt is made
+_HOPELESS = 1e-6  # times the limit: attempts differ by less
 _ATTEMPTS = 6
 BONUSES = (4.0, 2.0, 1.0, 0.4)  # for "runs", all are tried; see find_fold
 
@@ -108,7 +109,7 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
         if plan is None:
             continue
         best = plan if best is None else max(best, plan, key=lambda p: _rank(p, limit))
-        if best.quality > _AMPLE * limit and merge == "points":
+        if merge == "points" and not _HOPELESS * limit < best.quality < _AMPLE * limit:
             break
         if not best.folds:
             break

@@ -119,9 +119,9 @@ def _plot(rows, tight_rows, path):
             **style,
         )
     axes.axhline(1, color="0.6", linewidth=0.8)
-    axes.set_ylim(0.5, None)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.set_ylim(bottom=0.5)
     axes.set_xlabel("groups g")
     axes.set_ylabel("H(LN-G) / H(LN)")
     axes.set_title(
