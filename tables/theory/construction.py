@@ -180,38 +180,44 @@ def shatter(budget, output):
 
 
 def _plot(rows, path):
-    """Left: layers. Right: the gap in units of its rounding error, and who holds it."""
+    """Layers, gaps, and gaps in units of their rounding error: who holds them."""
     plt = files.pyplot()
     rows = [{k: _number(v) for k, v in row.items()} for row in rows]
-    figure, (layers, gap) = plt.subplots(1, 2, figsize=(12, 4.8))
+    panels = {
+        "layers": "LN layers of 3 neurons",
+        "smallest_gap": "smallest gap between classes over the range",
+        "quality": "quality: smallest gap over its rounding error",
+    }
+    figure, all_axes = plt.subplots(1, 3, figsize=(16, 4.8))
     kinds = [(a, b) for a in ("alternating", "random") for b in ("points", "runs")]
-    for color, (labels, merge) in enumerate(kinds):
-        own = [r for r in rows if r["labels"] == labels and r["merge"] == merge]
-        m = [r["m"] for r in own]
-        style = dict(marker="o", markersize=4, color=f"C{color}")
-        name = f"{labels} labels, {merge}"
-        layers.plot(m, [r["exact_layers"] for r in own], label=name, **style)
-        gap.plot(m, [r["exact_quality"] for r in own], **style)
-        style.update(linestyle=":", marker="x", markersize=5)
-        layers.plot(m, [r["layers"] or np.nan for r in own], **style)
-        gap.plot(m, [r["quality"] or np.nan for r in own], **style)
-    for dtype in ("float32", "float64"):
-        limit = 4 * np.finfo(dtype).eps
-        gap.axhline(limit, color="k", linestyle="--", linewidth=0.8)
-        gap.annotate(f"{dtype} holds what is above", (10, 2 * limit), fontsize=8)
-    for axes in (layers, gap):
+    sizes = sorted({int(r["m"]) for r in rows})
+    for axes, (key, title) in zip(all_axes, panels.items(), strict=True):
+        for color, (labels, merge) in enumerate(kinds):
+            own = [r for r in rows if r["labels"] == labels and r["merge"] == merge]
+            m = [r["m"] for r in own]
+            # Two kinds of labels take the same number of layers: one line is wider.
+            wide = key == "layers" and color == 0
+            style = dict(color=f"C{color}", linewidth=4 if wide else 1.5)
+            exact = [r[f"exact_{key}"] for r in own]
+            name = f"{labels} labels, {merge}"
+            axes.plot(m, exact, "-o", markersize=4, label=name, **style)
+            planned = [r[key] or np.nan for r in own]
+            axes.plot(m, planned, ":x", markersize=5, **style)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        sizes = sorted({r["m"] for r in rows})
         axes.set_xticks(sizes, [str(m) for m in sizes])
         axes.minorticks_off()
         axes.set_xlabel("samples m")
-    layers.set_title("LN layers of 3 neurons", fontsize=10)
-    gap.set_title("smallest gap between classes over its rounding error", fontsize=10)
-    handles = layers.get_legend_handles_labels()[0]
+        axes.set_title(title, fontsize=10)
+    for dtype in ("float32", "float64"):
+        limit = 4 * np.finfo(dtype).eps
+        all_axes[2].axhline(limit, color="k", linestyle="--", linewidth=0.8)
+        note = f"{dtype} holds what is above"
+        all_axes[2].annotate(note, (sizes[0], limit / 60), fontsize=8)
+    handles = all_axes[0].get_legend_handles_labels()[0]
     for style, name in (("-o", "arbitrary precision"), (":x", "planned in float64")):
-        handles += layers.plot([], [], style, color="0.4", markersize=4, label=name)
-    layers.legend(handles=handles, fontsize=8)
+        handles += all_axes[0].plot([], [], style, color="0.4", label=name)
+    all_axes[0].legend(handles=handles, fontsize=8)
     files.save_figure(figure, path)
 
 
