@@ -1,7 +1,8 @@
-"""python -m lng_keras cost | poc: what LN-G costs in a model, and whether to adopt it.
+"""python -m lng_keras cost | poc | export: what LN-G costs, and whether to adopt it.
 
 python -m lng_keras cost model.keras --group_size=4,8,16
 python -m lng_keras poc --model=model.keras --data=images/ --output=report/
+python -m lng_keras export model.keras --format=onnx --output=model.onnx
 """
 
 import argparse
@@ -51,6 +52,14 @@ def _common(parser):
         "--where",
         help="swap only normalizations whose path or name matches, such as 'stage2*'",
     )
+    _imports(parser)
+    parser.add_argument(
+        "--int8", action="store_true", help='also after quantize("int8")'
+    )
+    parser.add_argument("--output", help="folder for the files")
+
+
+def _imports(parser):
     parser.add_argument(
         "--import",
         dest="imports",
@@ -59,10 +68,29 @@ def _common(parser):
         metavar="MODULE",
         help="import this first: it registers the model's custom layers",
     )
+
+
+def _data_arguments(parser, required):
     parser.add_argument(
-        "--int8", action="store_true", help='also after quantize("int8")'
+        "--data",
+        required=required,
+        help="folder with a folder of images a class, .npz with x and y, zoo:NAME, or "
+        "a name of tensorflow-datasets" + ("" if required else "; adds the accuracy"),
     )
-    parser.add_argument("--output", help="folder for the files")
+    parser.add_argument("--data_dir", help="folder of tensorflow-datasets or of zoo:")
+    parser.add_argument(
+        "--examples",
+        type=positive,
+        default=5000,
+        help="use at most so many, validation included (default: 5000)",
+    )
+    parser.add_argument(
+        "--pixels",
+        choices=("auto", "0..255", "0..1", "-1..1"),
+        default="auto",
+        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
+        "layer, else 0..1 (zoo: -1..1)",
+    )
 
 
 def parser():
@@ -82,6 +110,7 @@ def parser():
         default="auto",
         help="time compiled calls too; auto: yes, but for torch.compile",
     )
+    _data_arguments(cost, required=False)
     _common(cost)
     poc = commands.add_parser(
         "poc", help="compatibility, cost and accuracy in a report"
@@ -89,42 +118,41 @@ def parser():
     poc.add_argument(
         "--model", required=True, help=".keras file, zoo:NAME or module:function"
     )
-    poc.add_argument(
-        "--data",
-        required=True,
-        help="folder with a folder of images a class, .npz with x and y, or a name of "
-        "tensorflow-datasets",
-    )
-    poc.add_argument("--data_dir", help="folder of tensorflow-datasets")
+    _data_arguments(poc, required=True)
     poc.add_argument("--epochs", type=positive, default=3, help="default: 3")
     poc.add_argument("--seeds", type=positive, default=2, help="default: 2")
     poc.add_argument("--batch_size", type=positive, default=32, help="default: 32")
     poc.add_argument("--learning_rate", type=float, default=1e-3, help="default: 0.001")
-    poc.add_argument(
-        "--examples",
-        type=positive,
-        default=5000,
-        help="use at most so many, validation included (default: 5000)",
-    )
-    poc.add_argument(
-        "--pixels",
-        choices=("auto", "0..255", "0..1", "-1..1"),
-        default="auto",
-        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
-        "layer, else 0..1 (zoo: -1..1)",
-    )
     _common(poc)
     poc.set_defaults(output="report")
+    export = commands.add_parser("export", help="a model for production, checked")
+    export.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    export.add_argument(
+        "--format", required=True, help="saved_model, onnx, litert or openvino"
+    )
+    export.add_argument("--output", required=True, help="file to write")
+    _imports(export)
     return top
 
 
 def run_cost(arguments):
     import lng_keras.cost
     from lng_keras.errors import UsageError
-    from lng_keras.report import _writable, experiment, inputs
+    from lng_keras.report import experiment, inputs, models
+    from lng_keras.swap import find_normalizations
 
-    model = inputs.load_model(arguments.model, arguments.imports)
+    model = models.load_model(arguments.model, arguments.imports)
+    evaluate = count = None
+    if arguments.data:
+        data = inputs.load_data(
+            arguments.data, model, arguments.examples, arguments.data_dir
+        )
+        pixels = experiment.pixel_range(model, arguments.pixels, arguments.model)
+        evaluate = experiment.evaluator(data, pixels)
+        count = f"{len(data.x_val):,} validation examples of {data.description}"
     try:
+        list(find_normalizations(model))  # refused before a folder is made
+        folder = experiment.writable(arguments.output)
         table = lng_keras.cost.compare(
             model,
             group_sizes=arguments.group_size,
@@ -133,17 +161,20 @@ def run_cost(arguments):
             per_layer=None if arguments.layers == "none" else arguments.layers,
             int8=arguments.int8,
             where=arguments.where,
+            evaluate=evaluate,
             progress=_say,
         )
     except (ValueError, RuntimeError) as error:
         raise UsageError(error) from error
+    if count:
+        table.sources["accuracy"] = f"{count}; not trained since the swap, as poc does"
     print(table)
-    if arguments.output:
-        folder = _writable(arguments.output)
+    if folder:
         experiment.write(os.path.join(folder, "cost.csv"), table.to_csv())
         experiment.write(os.path.join(folder, "cost.json"), table.to_json())
         svg = _svg(table.picture())
         experiment.write(os.path.join(folder, "cost.svg"), svg)
+        _say(f"wrote {folder}/cost.csv, .json and .svg")
 
 
 def _svg(figure):
@@ -178,6 +209,19 @@ def run_poc(arguments):
     print(result.headline)
 
 
+def run_export(arguments):
+    from lng_keras.export import check, export
+    from lng_keras.report import models
+
+    check(arguments.format)  # before a model is loaded
+    model = models.load_model(arguments.model, arguments.imports)
+    done = export(model, arguments.output, arguments.format)
+    print(
+        f"{done['path']}: {done['bytes'] / 1e6:.3g} MB, outputs differ from Keras' by "
+        f"{done['difference']:.1g} (accepted: {done['tolerance']:.1g})"
+    )
+
+
 def _say(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -188,7 +232,8 @@ def main(argv=None):
     from lng_keras.errors import UsageError
 
     try:
-        {"cost": run_cost, "poc": run_poc}[arguments.command](arguments)
+        run = {"cost": run_cost, "poc": run_poc, "export": run_export}
+        run[arguments.command](arguments)
     except (UsageError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -56,7 +56,7 @@ def export(model, path, format, inputs=None, batch_size=3):
             differ by more than the tolerance. Nothing is left at `path` then.
     """
     backend = keras.config.backend()
-    _check(format, backend)
+    check(format)
     suffix = _SUFFIX[format]
     path = path if path.endswith(suffix) else path + suffix
     if os.path.exists(path):
@@ -99,7 +99,13 @@ def export(model, path, format, inputs=None, batch_size=3):
     }
 
 
-def _check(format, backend):
+def check(format):
+    """Refuses a format that this backend or installation cannot write.
+
+    Raises:
+        UsageError: saying what can.
+    """
+    backend = keras.config.backend()
     if format not in FORMATS:
         raise UsageError(f"Unknown format {format!r}. Known: {', '.join(FORMATS)}.")
     if (format, backend) in _REFUSED:

@@ -13,7 +13,7 @@ import train
 import train_flags
 import zoo
 from lng_keras.errors import UsageError
-from lng_keras.report.inputs import load_model
+from lng_keras.report.models import load_model
 from zoo import export
 
 TINY = ("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--epochs=1")

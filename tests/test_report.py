@@ -15,7 +15,7 @@ from lng_keras import __main__ as command_line
 from lng_keras import report
 from lng_keras.cost import CostTable
 from lng_keras.errors import UsageError
-from lng_keras.report import experiment, inputs, render, verdict
+from lng_keras.report import answers, experiment, inputs, verdict
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -59,7 +59,7 @@ def run(path, *more, model="tiny.keras", data="data.npz", output="report"):
         [
             "poc",
             f"--model={path / model if '/' not in model else model}",
-            f"--data={path / data}",
+            f"--data={data if ':' in data else path / data}",
             f"--output={path / output}",
             "--batch_sizes=1",
             *more,
@@ -81,6 +81,12 @@ def test_the_report_answers_and_is_complete(folder):
         assert "stage1_norm" in shown
         assert "moving_mean" in shown
     assert result["headline"] in text
+    assert len(result["answers"]) == 3
+    cost = result["cost"]["rows"]
+    assert [row["accuracy"] for row in cost] == [
+        np.mean([run["accuracy"] for run in result["results"][name]])
+        for name in ("as it is", "4", "8")
+    ]
     assert "http://" not in page
     assert "https://" not in page
     assert "<script" not in page
@@ -112,6 +118,35 @@ def test_a_folder_of_images_is_read(folder):
     assert data.x.dtype == np.uint8
 
 
+def test_the_sample_of_the_repository_is_scaled_to_the_model(folder):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(10)]
+    )
+    data = inputs.load_data("zoo:cifar10_sample", model, examples=50)
+    assert data.x.shape == (40, 8, 8, 3)
+    assert data.x_val.shape == (10, 8, 8, 3)
+    assert data.x.dtype == np.uint8
+    assert len(np.unique(data.y)) > 5  # the files are sorted by class
+
+
+def test_arrays_sorted_by_class_are_not_cut_to_the_first_classes(tmp_path):
+    y = np.repeat([0, 1, 2], 40)
+    x = np.zeros((120, 4, 4, 3), "uint8")
+    np.savez(tmp_path / "sorted.npz", x=x, y=y, x_val=x, y_val=y)
+    data = inputs.load_data(str(tmp_path / "sorted.npz"), classifier(), examples=40)
+    assert (len(data.x), len(data.x_val)) == (32, 8)
+    assert set(data.y) == set(data.y_val) == {0, 1, 2}
+
+
+def test_images_of_any_size_are_fitted_and_other_arrays_refused():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (n, 5, 1)).astype("uint8") for n in (4, 7)]
+    assert inputs._fitted(images, (4, 4, 3)).shape == (2, 4, 4, 3)
+    assert inputs._fitted(images[:1], (4, 5, 1)).tolist() == [images[0].tolist()]
+    with pytest.raises(UsageError, match="no images to scale"):
+        inputs._fitted([np.zeros((3,))], (4,))
+
+
 WRONG = [
     (dict(model="none.keras"), "No such model file"),
     (dict(model="data.npz"), "Cannot load"),
@@ -126,6 +161,8 @@ WRONG = [
     (dict(data="shape.npz"), "inputs of shape .5, 4, 3. do not fit"),
     (dict(data="names.npz"), "must hold arrays `x` and `y`"),
     (dict(data="text.npz"), "Cannot read"),
+    (dict(data="zoo:nothing"), "nothing"),
+    (dict(data="uneven.npz"), "20 x_val and 19 y_val"),
     (dict(output="text.keras"), "Cannot write to the output folder"),
 ]
 
@@ -139,6 +176,7 @@ def wrong(folder):
     np.savez(folder / "labels.npz", x=x, y=np.arange(20) % 8)
     np.savez(folder / "shape.npz", x=np.zeros((20, 5, 4, 3)), y=y)
     np.savez(folder / "names.npz", images=x)
+    np.savez(folder / "uneven.npz", x=x, y=y, x_val=x, y_val=y[1:])
     classifier(norm=None).save(folder / "plain.keras")
     i = keras.Input((4, 4, 3))
     keras.Model(i, layers.LayerNormalization()(i)).save(folder / "two.keras")
@@ -201,6 +239,50 @@ def test_cost_prints_and_writes_its_table(folder, capsys):
     assert sorted(os.listdir(folder / "cost")) == ["cost.csv", "cost.json", "cost.svg"]
 
 
+def test_cost_has_accuracy_and_size_before_and_after_int8(folder, capsys):
+    arguments = ["cost", str(folder / "tiny.keras"), "--group_size=4", "--int8"]
+    arguments += ["--batch_sizes=1", "--layers=none", "--compiled=no"]
+    arguments += [f"--data={folder / 'data.npz'}", f"--output={folder / 'int8'}"]
+    assert command_line.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "accuracy, %" in shown
+    assert "12 validation examples of data.npz; not trained since the swap" in shown
+    rows = json.loads((folder / "int8" / "cost.json").read_text())["rows"]
+    plain = ["as it is", "LN-G 4"]
+    assert [row["name"] for row in rows] == plain + [f"{n}, int8" for n in plain]
+    for row in rows:
+        assert 12 * row["accuracy"] == pytest.approx(round(12 * row["accuracy"]))
+    assert rows[2]["weight_bytes"] < rows[0]["weight_bytes"]
+
+
+@pytest.mark.parametrize("command", ["cost", "poc"])
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    folder, command, capsys
+):
+    (folder / "taken").write_text("a file")
+    arguments = ["--batch_sizes=1", f"--output={folder / 'taken'}"]
+    if command == "cost":
+        assert command_line.main(["cost", str(folder / "tiny.keras"), *arguments]) == 2
+    else:
+        assert run(folder, output="taken") == 2
+    said = capsys.readouterr().err
+    assert "Cannot write to the output folder" in said
+    assert "timing" not in said
+
+
+def test_export_from_the_command_line(folder, capsys):
+    backend = keras.config.backend()
+    format = "openvino" if backend == "torch" else "saved_model"
+    path = folder / f"exported_{backend}"
+    arguments = ["export", str(folder / "tiny.keras"), f"--output={path}"]
+    assert command_line.main([*arguments, f"--format={format}"]) == 0
+    assert "outputs differ from Keras' by" in capsys.readouterr().out
+    assert command_line.main([*arguments, f"--format={format}"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert command_line.main([*arguments, "--format=pickle"]) == 2
+    assert "Known: saved_model, onnx" in capsys.readouterr().err
+
+
 def test_from_python_it_shows_in_a_notebook():
     x, y = arrays()
     result = report.poc(
@@ -229,35 +311,73 @@ def results(base, other):
 
 
 def test_a_clear_gain_is_recommended_and_noise_is_not():
-    found = verdict.differences(results([0.5, 0.5], [0.6, 0.6]))
+    clear = results([0.5, 0.5], [0.6, 0.6])
+    found = verdict.differences(clear)
     assert found["8"]["visible"]
     assert found["8"]["difference"] == pytest.approx(0.1)
-    text, _ = verdict.recommend(found, {"8": {1: "x1.25"}})
-    assert text.startswith("Adopt LN-G with group size 8: +10.0")
-    assert "x1.25 at batch 1" in text
+    said = verdict.recommend(clear, {"8": {1: "x1.25"}})
+    assert (said.kind, said.label) == ("adopt", "Adopt LN-G with group size 8")
+    assert said.headline.startswith("Group size 8: +10.0")
+    assert "x1.25 at batch 1" in said.headline
     # The same mean, but the seeds disagree.
-    found = verdict.differences(results([0.5, 0.5], [0.4, 0.8]))
-    assert not found["8"]["visible"]
-    assert verdict.recommend(found, {})[0].startswith("No difference is visible")
-    found = verdict.differences(results([0.5, 0.5], [0.4, 0.4]))
-    assert verdict.recommend(found, {})[0].startswith("Do not adopt")
+    noisy = results([0.5, 0.5], [0.4, 0.8])
+    assert not verdict.differences(noisy)["8"]["visible"]
+    assert verdict.recommend(noisy, {}).kind == "none"
+    assert verdict.recommend(results([0.5, 0.5], [0.4, 0.4]), {}).kind == "reject"
+
+
+def test_two_seeds_need_a_larger_difference_than_many():
+    def limit(seeds):
+        spread = [0.5, 0.52] * (seeds // 2)
+        return verdict.differences(results(spread, spread[::-1]))["8"]["limit"]
+
+    # Of two seeds and two models the spread has 2 degrees of freedom, whose quantile
+    # is 4.3 instead of 1.96; and the error falls with the number of seeds.
+    assert limit(2) > 3 * limit(20)
+
+
+def test_sizes_that_cannot_be_told_apart_are_said():
+    three = results([0.5, 0.5], [0.6, 0.6])
+    three["16"] = results([0.5], [0.605, 0.605])["8"]
+    assert (
+        "It cannot be told from group size 8." in verdict.recommend(three, {}).headline
+    )
+    three["16"] = results([0.5], [0.8, 0.8])["8"]
+    assert "cannot be told" not in verdict.recommend(three, {}).headline
 
 
 def test_a_model_that_has_not_learned_is_no_reason_to_adopt():
-    found = verdict.differences(results([0.11, 0.11], [0.2, 0.2]))
-    assert found["8"]["visible"]
-    text, _ = verdict.recommend(found, {}, chance=0.1, examples=1000)
-    assert text.startswith("Too little training to tell")
-    assert "ahead by +9.0" in text
-    text, _ = verdict.recommend(found, {}, chance=0.05, examples=1000)
-    assert text.startswith("Adopt")
+    early = results([0.11, 0.11], [0.2, 0.2])
+    assert verdict.differences(early)["8"]["visible"]
+    said = verdict.recommend(early, {}, chance=0.1)
+    assert (said.kind, said.label) == ("early", "Too little training to tell")
+    assert "ahead by +9.0" in said.headline
+    assert verdict.recommend(early, {}, chance=0.05).kind == "adopt"
 
 
 def test_equal_models_are_not_different():
-    found = verdict.differences(results([0.5], [0.5]))
+    equal = results([0.5], [0.5])
+    found = verdict.differences(equal)
     assert found["8"]["difference"] == 0
     assert not found["8"]["visible"]
-    assert "one seed has none" in verdict.recommend(found, {})[1]
+    assert "one seed has no spread" in verdict.recommend(equal, {}).sureness
+
+
+def test_running_statistics_settle_in_a_short_training():
+    x = y = keras.Input((4,))
+    for name, arguments in [("slow", dict(momentum=0.999)), ("fast", dict(momentum=0))]:
+        y = layers.BatchNormalization(name=name, **arguments)(y)
+    model = keras.Model(x, y)
+    before, after = experiment.settle(model, steps=10)
+    assert before == 0.999
+    assert model.get_layer("slow").momentum ** 10 == pytest.approx(0.01)
+    assert model.get_layer("fast").momentum == 0
+    values = np.full((8, 4), 5.0)
+    for _ in range(10):
+        model(values, training=True)
+    mean = keras.ops.convert_to_numpy(model.get_layer("slow").moving_mean)
+    np.testing.assert_allclose(mean, 5, rtol=0.02)
+    assert experiment.settle(model, steps=10) is None
 
 
 def test_bytes_are_scaled_unless_the_model_does_it():
@@ -298,7 +418,7 @@ def test_latency_is_compared_in_the_mode_the_model_runs_fastest_in():
     rows = [row("as it is", 10, 100), row("LN-G 8", 15, 90), row("LN-G 8, int8", 1, 1)]
     rows.insert(2, row("LN-G 4", 15, 90, spread=5))
     table = CostTable(rows, {}, {})
-    assert render.latency_ratios(table) == {"8": {32: "x1.50"}, "4": {32: "≈x1.50"}}
+    assert answers.latency_ratios(table) == {"8": {32: "x1.50"}, "4": {32: "≈x1.50"}}
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
@@ -313,15 +433,18 @@ def test_the_page_opens_in_a_browser(folder, width, scheme, tmp_path):
     probe = """<script>
 window.addEventListener("load", () => {
   const pictures = [...document.querySelectorAll("img")];
-  const tables = [...document.querySelectorAll("main > .wide table")];
+  const tables = [...document.querySelectorAll(".wide table")];
+  const box = element => element.getBoundingClientRect();
+  const shorts = [...document.querySelectorAll(".short, .glance dd")];
   document.title = JSON.stringify({
     width: innerWidth,
     scroll: document.documentElement.scrollWidth,
     pictures: pictures.filter(p => p.complete && p.naturalWidth > 100
-      && p.getBoundingClientRect().width <= innerWidth).length,
+      && box(p).width <= innerWidth).length,
     all: pictures.length,
-    tables: tables.filter(t => t.getBoundingClientRect().height > 60).length,
-    verdict: document.querySelector("#verdict").getBoundingClientRect().bottom,
+    tables: tables.filter(t => box(t).height > 60).length,
+    answers: shorts.filter(s => box(s).height > 10 && box(s).bottom < 844).length,
+    verdict: box(document.querySelector("#verdict")).bottom,
     background: getComputedStyle(document.body).backgroundColor,
   });
 });
@@ -357,6 +480,7 @@ window.addEventListener("load", () => {
     assert seen["width"] == width
     assert seen["scroll"] <= width  # wide tables scroll inside themselves
     assert seen["pictures"] == seen["all"] >= 3
-    assert seen["tables"] == 2
+    assert seen["tables"] == 4  # two of the answers, accuracy, cost
+    assert seen["answers"] >= 3  # all three on the first screen
     assert seen["verdict"] < 844  # on the first screen
-    assert (seen["background"] == "rgb(255, 255, 255)") == (scheme == "light")
+    assert (seen["background"] == "rgb(246, 248, 250)") == (scheme == "light")

@@ -144,7 +144,7 @@ def finish(model, data, settings, folder, outcome, started):
             )
         }
         if workers.current().chief:
-            save(student, settings["export"], folder)
+            export.save(student, folder / "model.keras")
     rows = outcome["rows"]
     result = {
         f"{name}_{quantity}": value
@@ -171,16 +171,17 @@ def finish(model, data, settings, folder, outcome, started):
     }
     if workers.current().chief:
         run_folder.write_json(folder / "result.json", result)
+        # Last: whatever an exporter does, the run is finished and kept.
+        export_formats(folder, settings["export"])
     return result
 
 
-def save(model, kinds, folder):
-    """Writes model.keras, and the formats of --export beside it."""
-    tensorflow_cpu.restore(model)
-    export.save(model, folder / "model.keras")
+def export_formats(folder, kinds):
+    """Writes the formats of --export beside the model.keras of a finished run."""
     for kind in kinds:
         from lng_keras.export import export as export_model
 
+        model = export.load(folder / "model.keras")
         done = export_model(model, str(folder / f"model_{kind}"), kind)
         print(
             f"Exported {done['path']}: {done['difference']:.1g} from Keras, "

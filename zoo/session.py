@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 import zoo
+from lng_keras import export
 from zoo import (
     augmentation,
     batches,
@@ -66,6 +67,8 @@ def _run(settings, folder, load_data, write_flags, started):
             f"--model={settings['model']} is unknown; known: {', '.join(zoo.MODELS)}"
         )
     settings = resolve(settings)
+    for kind in settings["export"]:
+        export.check(kind)
     keras.utils.set_random_seed(settings["seed"])
     if settings["mixed_precision"] != "none":
         keras.config.set_dtype_policy(f"mixed_{settings['mixed_precision']}")
@@ -162,23 +165,23 @@ def newest_checkpoint(folder):
     return checkpoint
 
 
+# What a model has whose groups are all channels: the row that others compare with.
+_UNGROUPED = {"lng": "ln", "lng_position": "ln_position", "gn": "ln"}
+
+
 def search(settings, data, steps, folder):
     """Compares group sizes instead of training; prints the result. Returns 0."""
     from lng_keras.search import search_group_size
 
+    sizes = _group_sizes(settings)
+
     def build_with(size):
-        """The model with groups of `size` channels, or with plain LN for None."""
-        norm = settings["norm"] if size else "ln"
+        """The model with groups of `size` channels, or ungrouped for None."""
+        norm = settings["norm"] if size else _UNGROUPED[settings["norm"]]
         changed = {"norm": norm, "group_size": size, "groups": None}
         return build({**settings, **changed}, data, steps)
 
-    try:
-        sizes = [int(size) for size in settings["search_group_size"]]
-    except ValueError as error:
-        raise InputError(
-            f"--search_group_size={','.join(settings['search_group_size'])} must be "
-            "whole numbers with commas between, such as 4,8,16"
-        ) from error
+    make_batches = batch_maker(settings, data)
     held_out = zoo_data.in_memory(data.validation or data.test)
     if not isinstance(held_out.images, np.ndarray):
         raise InputError(
@@ -187,7 +190,7 @@ def search(settings, data, steps, folder):
         )
     result = search_group_size(
         build_with,
-        batch_maker(settings, data)(0, 0),
+        lambda epoch: make_batches(epoch, 0),
         (
             batches.normalize(held_out.images),
             batches.one_hot(held_out.labels, len(data.class_names)),
@@ -200,3 +203,29 @@ def search(settings, data, steps, folder):
     )
     print(result)
     return 0
+
+
+def _group_sizes(settings):
+    """The candidates of --search_group_size; refuses flags that do not go with it."""
+    names = settings["search_group_size"]
+    if settings["norm"] not in _UNGROUPED:
+        raise InputError(
+            f"--norm={settings['norm']} has no groups to search for; give "
+            f"--norm={', '.join(_UNGROUPED)}"
+        )
+    if settings["augment"] in augmentation.NAMES:
+        raise InputError(
+            f"--search_group_size does not go with --augment={settings['augment']}; "
+            "give crop_flip, crop or none"
+        )
+    if settings["teacher"] or settings["export"]:
+        raise InputError(
+            "--search_group_size only compares: leave out --teacher and --export, and "
+            "train with the --group_size it finds"
+        )
+    if not all(name.strip().isdecimal() and int(name) for name in names):
+        raise InputError(
+            f"--search_group_size={','.join(names)} must be whole numbers from 1 with "
+            "commas between, such as 4,8,16"
+        )
+    return [int(name) for name in names]

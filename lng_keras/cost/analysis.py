@@ -103,7 +103,13 @@ def _tensorflow(layer, inputs):
     frozen = convert_variables_to_constants_v2(function)
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     options["output"] = "none"
-    profile = tf.compat.v1.profiler.profile(graph=frozen.graph, options=options)
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the profiler warns of TensorFlow's own old functions
+    try:
+        profile = tf.compat.v1.profiler.profile(graph=frozen.graph, options=options)
+    finally:
+        logger.setLevel(level)
     return Analysis(float(profile.total_float_ops), _live_bytes(frozen.graph))
 
 

@@ -16,7 +16,7 @@ class CostTable:
             and `accuracy` where it was asked for. The first is what the others are
             compared with.
         environment: dict, backend, device, threads and versions.
-        sources: dict, where FLOPs and memory come from.
+        sources: dict, where FLOPs, memory and accuracy come from.
     """
 
     def __init__(self, rows, environment, sources):
@@ -26,41 +26,44 @@ class CostTable:
 
     def columns(self):
         """Names of the compared columns, in order."""
-        names = ["parameters", "weight MB", "MFLOPs", "activation MB"]
-        names += [
+        names = ["accuracy, %"] if self.has_accuracy else []
+        names += ["parameters", "weight MB", "MFLOPs", "activation MB"]
+        return names + [
             f"ms, batch {entry['batch']}, {entry['mode']}"
             for entry in self.rows[0]["latency"]
         ]
-        return names + (["accuracy"] if "accuracy" in self.rows[0] else [])
+
+    @property
+    def has_accuracy(self):
+        return any(row.get("accuracy") is not None for row in self.rows)
 
     def values(self, row):
         """The numbers of a row in the order of `columns`; None where unknown."""
-        values = [
+        values = [_scaled(row.get("accuracy"), 0.01)] if self.has_accuracy else []
+        values += [
             row["parameters"],
             _scaled(row["weight_bytes"], 1e6),
             _scaled(row["flops"], 1e6),
             _scaled(row["activation_bytes"], 1e6),
         ]
-        values += [entry["median_ms"] for entry in row["latency"]]
-        return values + ([row["accuracy"]] if "accuracy" in self.rows[0] else [])
+        return values + [entry["median_ms"] for entry in row["latency"]]
 
     def cells(self):
-        """Text of each row: the value, its spread and its ratio to the first row."""
+        """Text of each row: the value, its spread and how it compares to the first."""
         base = self.values(self.rows[0])
-        for i, row in enumerate(self.rows):
+        for row in self.rows:
+            # The first row is compared with nothing.
+            compared = [None] * len(base) if row is self.rows[0] else base
+            values = self.values(row)
             cells = [row["name"]]
-            spreads = [None] * 4 + row["latency"] + [None]
-            values = zip(self.values(row), base, spreads, strict=False)
-            for value, reference, spread in values:
-                text = _number(value)
-                if spread:
-                    text += (
-                        f" ({_number(spread['q25_ms'])}-{_number(spread['q75_ms'])})"
-                    )
-                if i and value is not None and reference:
-                    text += f" x{value / reference:.2f}"
-                cells.append(text)
-            yield cells
+            if self.has_accuracy:
+                cells.append(_points(values.pop(0), compared[0]))
+                compared = compared[1:]
+            spreads = [None] * 4 + row["latency"]
+            columns = zip(values, compared, spreads, strict=True)
+            yield cells + [
+                _number(v) + _spread(s) + _ratio(v, r) for v, r, s in columns
+            ]
 
     def footer(self):
         """What the numbers mean, in one paragraph."""
@@ -75,16 +78,23 @@ class CostTable:
                 " Latency: median (quartiles) of warm calls, models in turns, "
                 f"n >= {least}."
             )
-        if (e.get("load") or 0) > 1.5 * e["threads"]:
+        if self.busy():
             text += (
                 f" The machine was busy (load {e['load']} on {e['threads']} threads): "
                 "do not trust these times."
             )
-        return (
-            f"{text} FLOPs (batch 1): {self.sources['flops']}. Activation memory "
-            f"(batch 1): {self.sources['activation_bytes']}. xN: relative to the first "
-            "row."
+        text += (
+            f" FLOPs (batch 1): {self.sources['flops']}. Activation memory "
+            f"(batch 1): {self.sources['activation_bytes']}."
         )
+        if "accuracy" in self.sources:
+            text += f" Accuracy: {self.sources['accuracy']}."
+        return f"{text} xN: relative to the first row."
+
+    def busy(self):
+        """Whether other programs ran beside the measurement."""
+        e = self.environment
+        return (e.get("load") or 0) > 1.5 * e["threads"]
 
     def layer_rows(self):
         """One dict a measured layer: of which model, `path`, `class`, costs."""
@@ -135,6 +145,7 @@ class CostTable:
         for row in self.rows:
             writer.writerow([row["name"], "", *self.values(row)])
             for layer in row["layers"]:
+                accuracy = [""] if self.has_accuracy else []
                 latency = [""] * len(row["latency"])
                 if layer["latency"]:
                     latency = [entry["median_ms"] for entry in layer["latency"]]
@@ -142,6 +153,7 @@ class CostTable:
                     [
                         row["name"],
                         layer["path"],
+                        *accuracy,
                         layer["parameters"],
                         layer["parameters"] * 4 / 1e6,
                         _scaled(layer["flops"], 1e6),
@@ -198,3 +210,21 @@ def _number(value):
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _spread(entry):
+    if entry is None:
+        return ""
+    return f" ({_number(entry['q25_ms'])}-{_number(entry['q75_ms'])})"
+
+
+def _ratio(value, reference):
+    return f" x{value / reference:.2f}" if value is not None and reference else ""
+
+
+def _points(value, reference):
+    """An accuracy in percent, and its distance from another in points."""
+    if value is None:
+        return "-"
+    change = "" if reference is None else f" {value - reference:+.1f}"
+    return f"{value:.1f}{change}"

@@ -15,7 +15,8 @@ import numpy as np
 from lng_keras import cost
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
-from lng_keras.report import experiment, inputs, render, verdict
+from lng_keras.report import experiment, inputs, models, render, verdict
+from lng_keras.report.experiment import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
 from lng_keras.swap.walk import is_graph
 
@@ -40,7 +41,8 @@ class PocReport:
 
     @property
     def headline(self):
-        return self.content["headline"]
+        """The answer in a few words, and the recommendation."""
+        return f"{self.content['label']}. {self.content['headline']}"
 
     def write(self, folder):
         """Writes report.html, report.md and report.json, each whole or not at all."""
@@ -116,7 +118,7 @@ def poc(
         UsageError: a ValueError of one line, for a model, data or folder that does not
             work. Nothing is written then.
     """
-    say = progress or _to_stderr
+    say, source = progress or _to_stderr, None
     if epochs < 1 or seeds < 1 or not group_sizes:
         raise UsageError(
             "`epochs` and `seeds` must be >= 1, and there must be a group size. "
@@ -127,14 +129,13 @@ def poc(
     if isinstance(model, str):
         say(f"loading model {model}")
         name = name or os.path.basename(model)
-        if pixels == "auto" and model.startswith("zoo:"):
-            pixels = "-1..1"
-        model = inputs.load_model(model, imports)
+        source = model
+        model = models.load_model(model, imports)
     name = name or model.name
-    pixels = experiment.pixel_range(model, pixels)
+    pixels = experiment.pixel_range(model, pixels, source)
     swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
     data = _data(data, model, examples, data_dir, say)
-    folder = _writable(output)
+    folder = experiment.writable(output)
     with tempfile.TemporaryDirectory() as scratch:
         finished = os.path.join(folder or scratch, "finished")
         table = _costs(
@@ -159,16 +160,14 @@ def poc(
         )
     say("measuring nonlinearity")
     profile = _profile(model, data, group_sizes, pixels)
-    found = verdict.differences(results)
-    swap = swaps[group_sizes[len(group_sizes) // 2]]
+    _add_accuracy(table, results)
     say("drawing the report")
-    content = render.content(name, swap, found, results, table, profile, data, settings)
+    content = render.content(name, swaps, results, table, profile, data, settings)
+    shown = ("kind", "label", "headline", "sureness", "answers")
     plain = {
         "model": name,
-        "headline": content["headline"],
-        "sureness": content["sureness"],
-        "answers": content["answers"],
-        "found": found,
+        **{key: content[key] for key in shown},
+        "found": verdict.differences(results),
         "results": results,
         "cost": table.to_dict(),
         "swaps": {str(size): rows for size, rows in swaps.items()},
@@ -201,22 +200,7 @@ def _data(data, model, examples, data_dir, say):
     x, y, x_val, y_val = (np.asarray(part) for part in data)
     description = "arrays given"
     loaded = inputs.Data(x, np.squeeze(y), x_val, np.squeeze(y_val), description)
-    return inputs.check(loaded, model, *inputs.model_spec(model))
-
-
-def _writable(output):
-    """Makes the output folder and returns it; refuses one that cannot be written."""
-    if output is None:
-        return None
-    try:
-        os.makedirs(output, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write to the output folder {output}: {error.strerror}"
-        ) from error
-    return output
+    return inputs.check(loaded, model, *models.model_spec(model))
 
 
 def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
@@ -245,6 +229,16 @@ def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
     if reused:
         say("cost: already done")
     return cost.CostTable.from_dict(result)
+
+
+def _add_accuracy(table, results):
+    """Writes the mean accuracy of each candidate beside what it costs."""
+    table.sources["accuracy"] = "validation, mean over seeds, after the same training"
+    for row in table.rows:
+        name, _, kind = row["name"].partition(", ")
+        runs = results[AS_IS if name == AS_IS else name.split()[-1]]
+        key = "int8_accuracy" if kind == "int8" else "accuracy"
+        row["accuracy"] = float(np.mean([run[key] for run in runs]))
 
 
 def _profile(model, data, sizes, pixels, examples=32):

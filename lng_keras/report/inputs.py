@@ -1,18 +1,16 @@
-"""Turns what the user names into a model and into images with labels."""
+"""Turns what the user names into images with labels."""
 
 import dataclasses
 import hashlib
 import importlib
 import os
-import re
 import zipfile
 
-import keras
 import numpy as np
 
-from lng_keras.archive import check_archive
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
+from lng_keras.report.models import model_spec
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 VALIDATION_FRACTION = 0.2
@@ -43,95 +41,15 @@ class Data:
         return digest.hexdigest()[:16]
 
 
-def load_model(name, imports=()):
-    """Loads a model from a `.keras` file, `zoo:NAME` or `module:function`.
-
-    Args:
-        name: str.
-        imports: modules to import first, which register custom layers.
-
-    Raises:
-        UsageError: with what to do about it.
-    """
-    for module in imports:
-        _import(module)
-    if name.startswith("zoo:"):
-        return _zoo(name[4:])
-    if os.path.exists(name) or name.endswith((".keras", ".h5")):
-        return _saved(name)
-    if ":" in name:
-        return _called(name)
-    raise UsageError(
-        f"No model {name!r}: give a .keras file, zoo:NAME or module:function."
-    )
-
-
-def _import(module):
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"Cannot import {module!r}: {error}") from error
-
-
-def _saved(path):
-    if not os.path.isfile(path):
-        raise UsageError(f"No such model file: {path}")
-    if path.endswith(".keras"):
-        check_archive(path)
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        text = str(error)
-        found = re.search(r"Could not locate (class|function) '([^']+)'", text)
-        if found:
-            raise UsageError(
-                f"{path} has the custom {found[1]} {found[2]!r}. Decorate it with "
-                "@keras.saving.register_keras_serializable() and name the module "
-                "that defines it: --import=MODULE."
-            ) from error
-        if "lambda" in text.lower():
-            raise UsageError(
-                f"{path} has a Lambda layer, which runs code of the file; it is not "
-                "loaded. Make the function a registered layer, or give "
-                "--model=module:function."
-            ) from error
-        raise UsageError(f"Cannot load {path}: {text[:200]}") from error
-
-
-def _zoo(name):
-    try:
-        zoo = importlib.import_module("zoo")
-    except ImportError as error:
-        raise UsageError(
-            "zoo: models come with the repository, not with the package; run this in "
-            f"a checkout ({error})."
-        ) from error
-    try:
-        return zoo.build(name, norm="bn" if name.startswith("resnet") else "ln")
-    except ValueError as error:
-        raise UsageError(error) from error
-
-
-def _called(name):
-    module, function = name.split(":", 1)
-    found = getattr(_import(module), function, None)
-    if not callable(found):
-        raise UsageError(f"Module {module!r} has no function {function!r}.")
-    model = found()
-    if not isinstance(model, keras.Model):
-        raise UsageError(
-            f"{name} must return a keras.Model. Received: {type(model).__name__}"
-        )
-    return model
-
-
 def load_data(name, model, examples=5000, data_dir=None):
-    """Loads images and labels from a folder, an `.npz` file or tensorflow-datasets.
+    """Loads images and labels from a folder, an `.npz` file or a known data set.
 
     A folder holds one folder of images a class, or `train/` and `validation/` with
     those. An `.npz` file holds `x` and `y`, and `x_val` and `y_val` or else a fifth
-    of the examples is taken for validation. Anything else is a name of
-    tensorflow-datasets that is prepared already.
+    of the examples is taken for validation. `zoo:NAME` is a data set of train.py, such
+    as the one that comes with the repository, `zoo:cifar10_sample`. Anything else is a
+    name of tensorflow-datasets that is prepared already. Images are scaled to the size
+    the model takes; arrays of an `.npz` file are not.
 
     Args:
         examples: int, at most so many, training and validation together.
@@ -146,30 +64,11 @@ def load_data(name, model, examples=5000, data_dir=None):
         data = _npz(name, examples)
     elif os.path.sep in name or os.path.exists(name):
         raise UsageError(f"No such data folder or .npz file: {name}")
+    elif name.startswith("zoo:"):
+        data = _zoo(name[4:], shape, examples, data_dir)
     else:
         data = _tfds(name.removeprefix("tfds:"), shape, examples, data_dir)
     return check(data, model, shape, classes)
-
-
-def model_spec(model):
-    """Returns the shape of one input and the number of classes of a classifier."""
-    try:
-        inputs, outputs = model.input_shape, model.output_shape
-    except (AttributeError, ValueError) as error:
-        raise UsageError(
-            f"The shapes of {type(model).__name__} {model.name!r} are not known; wrap "
-            "it in a functional model."
-        ) from error
-    if not (isinstance(inputs, tuple) and isinstance(outputs, tuple)) or isinstance(
-        inputs[0], (tuple, list)
-    ):
-        raise UsageError("The report needs a model of one input and one output.")
-    if len(outputs) != 2 or not isinstance(outputs[-1], int):
-        raise UsageError(
-            f"The report needs a classifier, with outputs (batch, classes). The "
-            f"outputs of {model.name!r} are {outputs}."
-        )
-    return inputs[1:], outputs[-1]
 
 
 def check(data, model, shape, classes):
@@ -203,8 +102,13 @@ def check(data, model, shape, classes):
     return data
 
 
+def _chosen(count, examples):
+    """Which `examples` of `count` are used: drawn, as files may be sorted by class."""
+    return np.random.default_rng(0).permutation(count)[:examples]
+
+
 def _split(x, y, examples, description):
-    order = np.random.default_rng(0).permutation(len(x))[:examples]
+    order = _chosen(len(x), examples)
     cut = max(1, int(len(order) * VALIDATION_FRACTION))
     val, train = order[:cut], order[cut:]
     return Data(x[train], y[train], x[val], y[val], description)
@@ -223,19 +127,21 @@ def _npz(path, examples):
         )
     name = os.path.basename(path)
     y = np.squeeze(arrays["y"])
-    if "x_val" in arrays and "y_val" in arrays:
-        cut = int(examples * (1 - VALIDATION_FRACTION))
-        held = examples - cut
-        return Data(
-            arrays["x"][:cut],
-            y[:cut],
-            arrays["x_val"][:held],
-            np.squeeze(arrays["y_val"])[:held],
-            name,
-        )
     if len(arrays["x"]) != len(y):
         raise UsageError(f"{path}: {len(arrays['x'])} inputs and {len(y)} labels.")
-    return _split(arrays["x"], y, examples, name)
+    if "x_val" not in arrays or "y_val" not in arrays:
+        return _split(arrays["x"], y, examples, name)
+    x_val, y_val = arrays["x_val"], np.squeeze(arrays["y_val"])
+    if len(x_val) != len(y_val):
+        raise UsageError(f"{path}: {len(x_val)} x_val and {len(y_val)} y_val.")
+    train, held = _parts(len(y), len(y_val), examples)
+    return Data(arrays["x"][train], y[train], x_val[held], y_val[held], name)
+
+
+def _parts(train, validation, examples):
+    """Which of the training and the validation examples of two sets are used."""
+    cut = int(examples * (1 - VALIDATION_FRACTION))
+    return _chosen(train, cut), _chosen(validation, examples - cut)
 
 
 def _folder(path, shape, examples):
@@ -262,10 +168,7 @@ def _classes(path):
 
 def _images(path, classes, shape, examples):
     pillow = needed("PIL.Image", "report")
-    if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
-        raise UsageError(
-            f"A folder of images needs an image model; this takes {shape}."
-        )
+    _image_shape(shape)
     files = []
     for label, name in enumerate(classes):
         folder = os.path.join(path, name)
@@ -277,17 +180,63 @@ def _images(path, classes, shape, examples):
             ]
     if not files:
         raise UsageError(f"{path} has no images ({', '.join(IMAGES)}).")
-    order = np.random.default_rng(0).permutation(len(files))[:examples]
+    order = _chosen(len(files), examples)
     x = np.empty((len(order), *shape), "uint8")
     for i, j in enumerate(order):
         try:
             with pillow.open(files[j][0]) as image:
-                image = image.convert("RGB" if shape[-1] == 3 else "L")
-                pixels = np.asarray(image.resize((shape[1], shape[0])))
+                x[i] = _scaled(image, shape)
         except OSError as error:
             raise UsageError(f"Cannot read {files[j][0]}: {error}") from error
-        x[i] = pixels.reshape(shape)
     return x, np.array([files[j][1] for j in order])
+
+
+def _image_shape(shape):
+    if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
+        raise UsageError(
+            f"Images need an image model of known size; this takes {shape}."
+        )
+
+
+def _scaled(image, shape):
+    """A PIL image as bytes of `shape`, (height, width, channels)."""
+    image = image.convert("RGB" if shape[-1] == 3 else "L")
+    return np.asarray(image.resize((shape[1], shape[0]))).reshape(shape)
+
+
+def _fitted(images, shape):
+    """Images of bytes as one array of `shape` each; scaled if they are not."""
+    if all(image.shape == shape for image in images):
+        return np.stack(images)
+    if any(image.dtype != np.uint8 or image.ndim != 3 for image in images):
+        raise UsageError(
+            f"The data are {images[0].dtype} of shape {images[0].shape}, which the "
+            f"model does not take ({shape}) and which are no images to scale."
+        )
+    _image_shape(shape)
+    pillow = needed("PIL.Image", "report")
+    squeezed = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    return np.stack([_scaled(pillow.fromarray(x), shape) for x in squeezed])
+
+
+def _zoo(name, shape, examples, data_dir):
+    try:
+        zoo = importlib.import_module("zoo.data")
+    except ImportError as error:
+        raise UsageError(
+            "zoo: data come with the repository, not with the package; run this in a "
+            f"checkout ({error})."
+        ) from error
+    try:
+        data = zoo.load(name, data_dir)
+    except ValueError as error:
+        raise UsageError(error) from error
+    parts = _parts(len(data.train), len(data.test), examples)
+    arrays = []
+    for split, part in zip((data.train, data.test), parts, strict=True):
+        chosen = split.take(part)
+        arrays += [_fitted(list(chosen.images[:]), shape), chosen.labels]
+    return Data(*arrays, f"{name}, images of {data.train.images.shape[1:3]}")
 
 
 def _tfds(name, shape, examples, data_dir):
@@ -308,11 +257,10 @@ def _tfds(name, shape, examples, data_dir):
             f"No data {name!r}: no such folder or .npz file, and tensorflow-datasets "
             f"has none prepared ({str(error)[:160]})."
         ) from error
-    arrays = [
-        np.stack([example[i] for example in sets[split]])
-        for split in ("train", held)
-        for i in (0, 1)
-    ]
+    arrays = []
+    for split in ("train", held):
+        inputs, labels = zip(*sets[split], strict=True)
+        arrays += [_fitted(inputs, shape), np.stack(labels)]
     if held == "train":
         return _split(arrays[0], arrays[1], examples, f"tfds {name}")
     return Data(*arrays, f"tfds {name}")

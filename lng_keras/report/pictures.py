@@ -2,6 +2,7 @@
 
 import base64
 import io
+import statistics
 
 from lng_keras.extras import needed
 from lng_keras.report.experiment import AS_IS
@@ -49,25 +50,38 @@ def label(name):
     return name if name == AS_IS else f"group size {name}"
 
 
-def accuracy(found):
-    """Accuracy of each candidate: mean and every seed's standard deviation."""
+def accuracy(results, chance):
+    """Accuracy of each candidate: every seed, mean and standard deviation."""
 
     def draw(figure):
         axes = figure.subplots()
-        for i, (_, f) in enumerate(found.items()):
+        for i, runs in enumerate(results.values()):
+            color = COLORS[i % len(COLORS)]
+            values = [100 * run["accuracy"] for run in runs]
+            spread = statistics.stdev(values) if len(values) > 1 else 0
+            axes.plot(values, [i] * len(values), "|", color=color, markersize=14)
             axes.errorbar(
-                [100 * f["accuracy"]],
+                [statistics.mean(values)],
                 [i],
-                xerr=[100 * (f["spread"] or 0)],
+                xerr=[spread],
                 fmt="o",
                 capsize=4,
-                color=COLORS[i % len(COLORS)],
+                color=color,
             )
-        axes.set_yticks(range(len(found)), [label(name) for name in found])
-        axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.set_xlabel("validation accuracy, %, mean ± std over seeds")
+        axes.axvline(100 * chance, color=COLORS[0], linestyle=":")
+        axes.annotate(
+            "most frequent class",
+            (100 * chance, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 2),
+            textcoords="offset points",
+            fontsize=8,
+        )
+        axes.set_yticks(range(len(results)), [label(name) for name in results])
+        axes.set_ylim(len(results) - 0.5, -0.5)
+        axes.set_xlabel("validation accuracy, %: mean ± std, each seed")
 
-    return both(draw, (6, 1.2 + 0.4 * len(found)))
+    return both(draw, (5, 1.3 + 0.4 * len(results)))
 
 
 def curves(results):
@@ -90,15 +104,15 @@ def curves(results):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=9)
 
-    return both(draw, (6, 3.6))
+    return both(draw, (5, 3.2))
 
 
 def costs(table):
     """Latency and peak activations relative to the model as it is."""
 
     def draw(figure):
-        latency, memory = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
         rows = table.rows
+        latency, memory = figure.subplots(2, height_ratios=[2, 1])
         kinds = rows[0]["latency"]
         height = 0.8 / max(1, len(kinds))
         for k, kind in enumerate(kinds):
@@ -117,16 +131,18 @@ def costs(table):
                 label=f"batch {kind['batch']}, {kind['mode']}",
             )
         latency.set_xlabel("latency / as it is")
-        latency.set_yticks(range(len(rows)), [row["name"] for row in rows])
-        latency.invert_yaxis()
         base = rows[0]["activation_bytes"]
         if base:
             ratios = [(row["activation_bytes"] or 0) / base for row in rows]
             memory.barh(range(len(rows)), ratios, height=0.6, color=COLORS[0])
-        memory.set_xlabel("activations / as it is")
+        memory.set_xlabel("peak activations / as it is")
+        for axes in (latency, memory):
+            axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+            axes.invert_yaxis()
+            axes.axvline(1, color=COLORS[0], linestyle=":")
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
-    return both(draw, (7, 1.6 + 0.7 * len(table.rows)))
+    return both(draw, (5, 2.4 + 0.9 * len(table.rows)))
 
 
 def profile(values):
@@ -143,8 +159,14 @@ def profile(values):
                 label=label(name),
             )
         axes.set_yscale("log")
+        for set_format in (
+            axes.yaxis.set_major_formatter,
+            axes.yaxis.set_minor_formatter,
+        ):
+            set_format("{x:g}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("normalization, in the model's order")
         axes.set_ylabel("H(LN-G) / H(LN), median")
         axes.legend(fontsize=9)
 
-    return both(draw, (6, 3.2))
+    return both(draw, (5, 3))

@@ -1,0 +1,72 @@
+"""What every training of a search gets: the same batches in the same order."""
+
+import keras
+import numpy as np
+
+
+def fit_arguments(train, validation, batch_size):
+    if isinstance(train, tuple):
+        return dict(
+            x=train[0], y=train[1], validation_data=validation, batch_size=batch_size
+        )
+    if callable(train) and not isinstance(train, keras.utils.PyDataset):
+        train = Epochs(train)
+    return dict(x=train, validation_data=validation)
+
+
+class Epochs(keras.utils.PyDataset):
+    """The batches of one epoch after the other, from a function of its number."""
+
+    def __init__(self, make):
+        super().__init__(workers=1)
+        self.make = make
+        self.begin(0)
+
+    def begin(self, epoch):
+        self.batches = self.make(epoch)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, i):
+        return self.batches[i]
+
+
+class _Follow(keras.callbacks.Callback):
+    """Tells `Epochs` which epoch begins: Keras' own call tells no number."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def __deepcopy__(self, memo):
+        return _Follow(self.epochs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.begin(epoch)
+
+
+def followers(x):
+    return [_Follow(x)] if isinstance(x, Epochs) else []
+
+
+def steps_of(x, batch_size):
+    """Steps of an epoch, or None where that is not known."""
+    if isinstance(x, np.ndarray):
+        return -(-len(x) // batch_size)
+    return len(x) if hasattr(x, "__len__") else None
+
+
+class Rung(keras.callbacks.Callback):
+    """One line for each of Hyperband's trainings."""
+
+    def __init__(self, say):
+        super().__init__()
+        self.say = say
+
+    def __deepcopy__(self, memo):
+        return Rung(self.say)  # KerasTuner copies callbacks; a print stays itself
+
+    def on_train_end(self, logs=None):
+        scores = {k: round(float(v), 4) for k, v in (logs or {}).items()}
+        self.say(f"hyperband: {scores}")
