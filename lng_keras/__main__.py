@@ -30,6 +30,16 @@ def positive(text):
     return value
 
 
+def positive_float(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number > 0")
+    return value
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"error: {message}\n")
@@ -122,7 +132,9 @@ def parser():
     poc.add_argument("--epochs", type=positive, default=3, help="default: 3")
     poc.add_argument("--seeds", type=positive, default=2, help="default: 2")
     poc.add_argument("--batch_size", type=positive, default=32, help="default: 32")
-    poc.add_argument("--learning_rate", type=float, default=1e-3, help="default: 0.001")
+    poc.add_argument(
+        "--learning_rate", type=positive_float, default=1e-3, help="default: 0.001"
+    )
     _common(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
@@ -237,6 +249,9 @@ def main(argv=None):
     except (UsageError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that went away
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         return 130

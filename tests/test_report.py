@@ -201,6 +201,14 @@ def test_wrong_input_is_one_line_and_status_2(wrong, arguments, message, capsys)
     assert sorted(os.listdir(wrong)) == before
 
 
+def test_a_pattern_that_selects_nothing_is_refused(folder, capsys):
+    assert run(folder, "--where=nothing", output="never") == 2
+    assert "None of the model's 1 normalizations would be replaced (left out)" in (
+        capsys.readouterr().err
+    )
+    assert not (folder / "never").exists()
+
+
 def test_the_command_line_runs_as_a_module(folder):
     done = subprocess.run(
         [sys.executable, "-m", "lng_keras", "cost", "none.keras"],
@@ -219,6 +227,10 @@ def test_the_command_line_runs_as_a_module(folder):
         (["cost", "m.keras", "--group_size=a"], "is not a list of ints"),
         (["poc", "--model=m.keras"], "required: --data"),
         (["poc", "--model=m", "--data=d", "--epochs=0"], "is not an int >= 1"),
+        (
+            ["poc", "--model=m", "--data=d", "--learning_rate=nan"],
+            "is not a number > 0",
+        ),
         (["nothing"], "invalid choice"),
     ],
 )

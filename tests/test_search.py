@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras.report.experiment import compiled
 from lng_keras.search import pareto_front, search_group_size, stage_of
+from lng_keras.search.training import fit_arguments, followers
 from lng_keras.swap import find_normalizations
 
 pytest.importorskip("keras_tuner")
@@ -80,6 +82,31 @@ def test_one_size_a_stage(tmp_path):
         progress=None,
     )
     assert set(result.rows[1]["group_sizes"]) == {"stage1", "stage2"}
+
+
+def test_a_function_of_the_epoch_gives_every_training_the_same_batches(tmp_path):
+    asked = []
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self, epoch):
+            super().__init__()
+            self.epoch = epoch
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            asked.append((self.epoch, i))
+            x, y = data()[0]
+            return x[16 * i : 16 * i + 16], y[16 * i : 16 * i + 16]
+
+    fit = fit_arguments(Batches, data()[1], batch_size=None)
+    for _ in range(2):
+        asked.clear()
+        made = compiled(model(), 1e-3)
+        made.fit(**fit, epochs=3, verbose=0, callbacks=followers(fit["x"]))
+        # Keras looks at a batch before the first epoch, on some backends.
+        assert list(dict.fromkeys(asked)) == [(e, i) for e in range(3) for i in (0, 1)]
 
 
 def test_stages_are_read_from_paths():

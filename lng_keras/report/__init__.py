@@ -134,6 +134,7 @@ def poc(
     name = name or model.name
     pixels = experiment.pixel_range(model, pixels, source)
     swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
+    _refuse_if_nothing_is_replaced(swaps)
     data = _data(data, model, examples, data_dir, say)
     folder = experiment.writable(output)
     with tempfile.TemporaryDirectory() as scratch:
@@ -191,6 +192,16 @@ def _checked_swap(model, size, swap_arguments):
         return swap_normalization(model, group_size=size, **swap_arguments)[1].to_dict()
     except (ValueError, RuntimeError) as error:
         raise UsageError(error) from error
+
+
+def _refuse_if_nothing_is_replaced(swaps):
+    rows = [row for swap in swaps.values() for row in swap["rows"]]
+    if not any(row["status"] == "replaced" for row in rows):
+        reasons = sorted({row["reason"] or row["status"] for row in rows})
+        raise UsageError(
+            f"None of the model's {len(rows) // len(swaps)} normalizations would be "
+            f"replaced ({'; '.join(reasons)[:200]}), so there is nothing to compare."
+        )
 
 
 def _data(data, model, examples, data_dir, say):

@@ -7,16 +7,29 @@ import statistics
 from lng_keras.extras import needed
 from lng_keras.report.experiment import AS_IS
 
+# Okabe and Ito's colors, told apart with any color vision; the first is for the model
+# as it is. On dark pages the dark ones are lighter.
 THEMES = {
-    "light": {"text": "#1b1f24", "grid": "#d0d7de"},
-    "dark": {"text": "#e6edf3", "grid": "#444c56"},
+    "light": {
+        "text": "#1b1f24",
+        "grid": "#d0d7de",
+        "series": "#8c8c8c #0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00".split(),
+    },
+    "dark": {
+        "text": "#e6edf3",
+        "grid": "#444c56",
+        "series": "#a8b1ba #56B4E9 #E69F00 #2FC79A #E3A3C6 #3F8FD0 #F0803C".split(),
+    },
 }
-# Okabe and Ito's colors, told apart with any color vision and on both pages.
-COLORS = ["#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 
 
 def both(draw, size):
-    """Draws a picture in each theme; returns theme -> data URI."""
+    """Draws a picture in each theme; returns theme -> data URI.
+
+    Args:
+        draw: function of a figure and a function from an index to a color.
+        size: width and height in inches.
+    """
     figures = needed("matplotlib.figure", "report")
     matplotlib = needed("matplotlib", "report")
     uris = {}
@@ -38,7 +51,8 @@ def both(draw, size):
         }
         with matplotlib.rc_context(settings):
             figure = figures.Figure(figsize=size, layout="constrained")
-            draw(figure)
+            series = colors["series"]
+            draw(figure, lambda i, series=series: series[i % len(series)])
             out = io.BytesIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
         data = base64.b64encode(out.getvalue()).decode()
@@ -53,10 +67,10 @@ def label(name):
 def accuracy(results, chance):
     """Accuracy of each candidate: every seed, mean and standard deviation."""
 
-    def draw(figure):
+    def draw(figure, color_of):
         axes = figure.subplots()
         for i, runs in enumerate(results.values()):
-            color = COLORS[i % len(COLORS)]
+            color = color_of(i)
             values = [100 * run["accuracy"] for run in runs]
             spread = statistics.stdev(values) if len(values) > 1 else 0
             axes.plot(values, [i] * len(values), "|", color=color, markersize=14)
@@ -68,7 +82,7 @@ def accuracy(results, chance):
                 capsize=4,
                 color=color,
             )
-        axes.axvline(100 * chance, color=COLORS[0], linestyle=":")
+        axes.axvline(100 * chance, color=color_of(0), linestyle=":")
         axes.annotate(
             "most frequent class",
             (100 * chance, 1),
@@ -87,7 +101,7 @@ def accuracy(results, chance):
 def curves(results):
     """Learning curves: validation accuracy by epoch, one line a seed."""
 
-    def draw(figure):
+    def draw(figure, color_of):
         axes = figure.subplots()
         for i, (name, runs) in enumerate(results.items()):
             for k, run in enumerate(runs):
@@ -96,7 +110,7 @@ def curves(results):
                     range(1, len(values) + 1),
                     values,
                     marker=".",
-                    color=COLORS[i % len(COLORS)],
+                    color=color_of(i),
                     label=label(name) if not k else None,
                 )
         axes.set_xlabel("epoch")
@@ -110,7 +124,7 @@ def curves(results):
 def costs(table):
     """Latency and peak activations relative to the model as it is."""
 
-    def draw(figure):
+    def draw(figure, color_of):
         rows = table.rows
         latency, memory = figure.subplots(2, height_ratios=[2, 1])
         kinds = rows[0]["latency"]
@@ -126,20 +140,20 @@ def costs(table):
                     [(e["median_ms"] - e["q25_ms"]) / base for e in entries],
                     [(e["q75_ms"] - e["median_ms"]) / base for e in entries],
                 ],
-                color=COLORS[1:][k % (len(COLORS) - 1)],
-                error_kw={"ecolor": COLORS[0], "elinewidth": 1},
+                color=color_of(k + 1),
+                error_kw={"ecolor": color_of(0), "elinewidth": 1},
                 label=f"batch {kind['batch']}, {kind['mode']}",
             )
         latency.set_xlabel("latency / as it is")
         base = rows[0]["activation_bytes"]
         if base:
             ratios = [(row["activation_bytes"] or 0) / base for row in rows]
-            memory.barh(range(len(rows)), ratios, height=0.6, color=COLORS[0])
+            memory.barh(range(len(rows)), ratios, height=0.6, color=color_of(0))
         memory.set_xlabel("peak activations / as it is")
         for axes in (latency, memory):
             axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
             axes.invert_yaxis()
-            axes.axvline(1, color=COLORS[0], linestyle=":")
+            axes.axvline(1, color=color_of(0), linestyle=":")
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
     return both(draw, (5, 2.4 + 0.9 * len(table.rows)))
@@ -148,14 +162,14 @@ def costs(table):
 def profile(values):
     """Nonlinearity of each normalization, by place: name -> list of (path, value)."""
 
-    def draw(figure):
+    def draw(figure, color_of):
         axes = figure.subplots()
         for i, (name, points) in enumerate(values.items()):
             axes.plot(
                 range(1, len(points) + 1),
                 [value for _, value in points],
                 marker=".",
-                color=COLORS[(i + 1) % len(COLORS)],
+                color=color_of(i + 1),
                 label=label(name),
             )
         axes.set_yscale("log")
