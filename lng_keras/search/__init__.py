@@ -6,6 +6,7 @@ start, beside the model as it is, with the same epochs and seeds for all. That t
 the answer; accuracy and inference cost are in it, and the Pareto front is marked.
 """
 
+import glob
 import json
 import os
 
@@ -123,8 +124,7 @@ def search_group_size(
     if who != "tuner0":
         say(f"{who}: done; tuner0 makes the comparison")
         return None
-    # Now: on several machines, the chief that knows of the trials ends soon.
-    trials = _trials(tuner)
+    trials = _trials(os.path.join(directory, "hyperband"))
     chosen = best_of(trials, stages, finalists)
     settings = dict(
         max_epochs=max_epochs,
@@ -156,19 +156,31 @@ def search_group_size(
     return result
 
 
-def _trials(tuner):
-    return [
-        {
-            "group_sizes": {
-                k.split("/", 1)[1]: v
-                for k, v in trial.hyperparameters.values.items()
-                if k.startswith("group_size/")
-            },
-            "epochs": trial.hyperparameters.values.get("tuner/epochs"),
-            "score": trial.score,
-        }
-        for trial in tuner.oracle.get_best_trials(10**6)
-    ]
+def _trials(folder):
+    """Hyperband's finished trials, the best first, from the files it keeps.
+
+    Not from the tuner, who on several machines asks the chief, who ends when the
+    search does: its answer might never come.
+    """
+    trials = []
+    for path in sorted(glob.glob(os.path.join(folder, "trial_*", "trial.json"))):
+        with open(path, encoding="utf-8") as file:
+            trial = json.load(file)
+        if trial["status"] != "COMPLETED":
+            continue
+        values = trial["hyperparameters"]["values"]
+        trials.append(
+            {
+                "group_sizes": {
+                    k.split("/", 1)[1]: v
+                    for k, v in values.items()
+                    if k.startswith("group_size/")
+                },
+                "epochs": values.get("tuner/epochs"),
+                "score": trial["score"],
+            }
+        )
+    return sorted(trials, key=lambda trial: -trial["score"])
 
 
 def _compare(build, compile, chosen, fit, objective, seeds, settings, directory, say):
