@@ -180,6 +180,8 @@ def run_cost(arguments):
         raise UsageError(error) from error
     if count:
         table.sources["accuracy"] = f"{count}; not trained since the swap, as poc does"
+    if table.layer_text():
+        print(f"{table.layer_text()}\n")
     print(table)
     if folder:
         experiment.write(os.path.join(folder, "cost.csv"), table.to_csv())

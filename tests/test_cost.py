@@ -59,6 +59,16 @@ def test_layers_are_measured_by_themselves(table):
     assert [layer["path"] for layer in table.rows[0]["layers"]] == ["norm"]
     assert table.rows[1]["layers"][0]["class"] == "GroupLayerNormalization"
     assert table.rows[1]["layers"][0]["parameters"] == 32
+    lines = table.layer_text().splitlines()
+    assert lines[0].split()[:4] == ["path", "model", "class", "parameters"]
+    assert len(lines) == 1 + len(table.rows)
+    assert all(line.startswith("norm ") for line in lines[1:])
+    assert (
+        cost.CostTable.from_dict(
+            {**table.to_dict(), "rows": [dict(table.rows[0], layers=[])]}
+        ).layer_text()
+        == ""
+    )
     every = cost.measure({"": small()}, batch_sizes=(1,), repeats=5, per_layer="all")
     kinds = [layer["class"] for layer in every.rows[0]["layers"]]
     assert {"Conv2D", "BatchNormalization", "Dense"} <= set(kinds)

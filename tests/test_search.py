@@ -1,6 +1,11 @@
 """Claims about `search_group_size`."""
 
 import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -69,6 +74,47 @@ def test_an_interrupted_search_continues(tmp_path):
     assert json.loads((tmp_path / "search.json").read_text())["rows"] == result.rows
     assert "Pareto front" in (tmp_path / "search.txt").read_text()
     assert result.best["accuracy"] == max(row["accuracy"] for row in result.rows)
+
+
+WORKER = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import test_search as t
+from lng_keras.search import search_group_size
+found = search_group_size(t.model(), *t.data(), **t.SMALL, directory={directory!r})
+print("rows:", found and len(found.rows))
+"""
+
+
+@pytest.mark.slow
+def test_a_chief_and_two_workers_share_a_search(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    tests = pathlib.Path(__file__).resolve().parent
+    paths = dict(
+        tests=str(tests), root=str(tests.parent), directory=str(tmp_path / "s")
+    )
+    processes = {}
+    for who in ("chief", "tuner0", "tuner1"):
+        address = dict(KERASTUNER_ORACLE_IP="127.0.0.1", KERASTUNER_ORACLE_PORT=port)
+        processes[who] = subprocess.Popen(
+            [sys.executable, "-c", WORKER.format(**paths)],
+            env={**os.environ, **address, "KERASTUNER_TUNER_ID": who},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        said = {who: p.communicate(timeout=600)[0] for who, p in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+    assert [process.returncode for process in processes.values()] == [0, 0, 0]
+    assert "rows: None" in said["chief"]
+    assert "rows: None" in said["tuner1"]
+    rows = json.loads((tmp_path / "s" / "search.json").read_text())["rows"]
+    assert rows[0]["name"] == "as it is"
+    assert f"rows: {len(rows)}" in said["tuner0"]
 
 
 @pytest.mark.slow

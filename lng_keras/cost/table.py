@@ -104,14 +104,36 @@ class CostTable:
             for layer in row["layers"]
         ]
 
+    def layer_columns(self):
+        """Names of the columns of `layer_cells`."""
+        names = ["path", "model", "class", "parameters", "kFLOPs", "activation KB"]
+        return names + [
+            f"ms, batch {entry['batch']}, {entry['mode']}"
+            for entry in self.rows[0]["latency"]
+        ]
+
+    def layer_cells(self):
+        """Text of each measured layer, those of one path together."""
+        unknown = [{"median_ms": None}] * len(self.rows[0]["latency"])
+        # Sorting is stable: of one path, the models are in their order.
+        for layer in sorted(self.layer_rows(), key=lambda row: row["path"]):
+            numbers = [
+                layer["parameters"],
+                _scaled(layer["flops"], 1e3),
+                _scaled(layer["activation_bytes"], 1e3),
+                *(entry["median_ms"] for entry in layer["latency"] or unknown),
+            ]
+            names = [layer["path"], layer["model"], layer["class"]]
+            yield names + [_number(number) for number in numbers]
+
+    def layer_text(self):
+        """The measured layers as an aligned table, or "" if there are none."""
+        rows = list(self.layer_cells())
+        return "\n".join(_aligned([self.layer_columns(), *rows])) if rows else ""
+
     def __str__(self):
         table = [["model", *self.columns()], *self.cells()]
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-            for line in table
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), self.footer()])
+        return "\n".join([*_aligned(table), self.footer()])
 
     def _repr_html_(self):
         def tr(cells, tag):
@@ -198,6 +220,14 @@ class CostTable:
         axes[0].invert_yaxis()
         figure.set_layout_engine("tight")
         return figure
+
+
+def _aligned(table):
+    """Lines of text in which the columns are as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = (cell.ljust(w) for cell, w in zip(line, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def _scaled(value, unit):

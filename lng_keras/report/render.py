@@ -40,7 +40,10 @@ def content(model_name, swaps, results, table, profile, data, settings):
             "rows": [list(cells) for cells in table.cells()],
             "footer": table.footer(),
         },
-        "layer_table": _layer_table(table),
+        "layer_table": {
+            "head": table.layer_columns(),
+            "rows": list(table.layer_cells()),
+        },
         "swap_summary": next(iter(swaps.values()))["summary"],
         "swap_table": _swap_table(swaps),
         "environment": _environment(table.environment),
@@ -133,19 +136,6 @@ def _protocol(data, settings, results):
             f"instead of {before:g}, so that they settle within an epoch."
         )
     return text
-
-
-def _layer_table(table):
-    head = ["path", "model", "class", "parameters", "kFLOPs"]
-    head += [f"ms, batch {e['batch']}, {e['mode']}" for e in table.rows[0]["latency"]]
-    rows = []
-    for layer in sorted(table.layer_rows(), key=lambda row: row["path"]):
-        flops = layer["flops"]
-        row = [layer["path"], layer["model"], layer["class"], layer["parameters"]]
-        row.append("-" if flops is None else f"{flops / 1e3:.3g}")
-        times = [f"{e['median_ms']:.3g}" for e in layer["latency"]]
-        rows.append(row + (times or ["-"] * len(table.rows[0]["latency"])))
-    return {"head": head, "rows": rows}
 
 
 def _swap_table(swaps):
