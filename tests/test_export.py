@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters, many
 class Block(layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.inside = [layers.LayerNormalization(), layers.Dense(8)]
+        # GELU: tf2onnx needs to be taught its Erfc.
+        self.inside = [layers.LayerNormalization(), layers.Dense(8, "gelu")]
 
     def build(self, shape):
         for layer in self.inside:
@@ -75,6 +76,19 @@ def test_a_wrong_file_is_noticed_and_not_left_behind(tmp_path, monkeypatch):
         export_module._RUN, "saved_model", lambda path, x: right(path, x) + 0.01
     )
     with pytest.raises(UsageError, match="differs by 0.01"):
+        export(trained(), str(tmp_path / "model"), "saved_model")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_its_runtime_does_not_take_is_refused(tmp_path, monkeypatch):
+    if keras.config.backend() == "torch":
+        pytest.skip("no SavedModel from torch")
+
+    def fail(path, x):
+        raise RuntimeError("No Op registered")
+
+    monkeypatch.setitem(export_module._RUN, "saved_model", fail)
+    with pytest.raises(UsageError, match="does not run: No Op registered"):
         export(trained(), str(tmp_path / "model"), "saved_model")
     assert os.listdir(tmp_path) == []
 
