@@ -126,6 +126,20 @@ def test_timing_takes_turns_and_reports_what_was_slow():
     assert timed["a"]["repeats"] == 6
 
 
+def test_other_programs_are_noticed(table, monkeypatch):
+    # Wall time, CPU time of all programs, and of this one: 2 s, 3 s and 1 s.
+    moments = iter([(0, 10, 1), (2, 13, 2)])
+    monkeypatch.setattr(latency.Others, "_now", lambda self: next(moments))
+    assert latency.Others().cpus() == 1.0
+    monkeypatch.setattr(latency.Others, "_now", lambda self: None)
+    assert latency.Others().cpus() is None  # not Linux
+    for other, busy in ((None, False), (0.1, False), (1.0, True)):
+        environment = {**table.environment, "other_cpus": other, "threads": 2}
+        found = cost.CostTable(table.rows, environment, table.sources)
+        assert found.busy() == busy
+        assert ("busy (other programs used" in found.footer()) == busy
+
+
 def test_what_cannot_be_measured_is_refused():
     x = keras.Input((None, 8))
     with pytest.raises(ValueError, match="unknown sizes"):

@@ -127,6 +127,7 @@ def measure(
             say(f"evaluating {name}")
             row["accuracy"] = float(evaluate(model))
         rows.append(row)
+    others = latency.Others()
     for batch in batch_sizes:
         x = repeated(example, batch)
         for mode, through_compiler in latency.modes(compiled).items():
@@ -140,7 +141,7 @@ def measure(
                 row["latency"].append(
                     {"batch": batch, "mode": mode, **timed[row["name"]]}
                 )
-    environment = {**latency.environment(), "load": latency.load()}
+    environment = {**latency.environment(), "other_cpus": others.cpus()}
     return CostTable(rows, environment, analysis.sources())
 
 

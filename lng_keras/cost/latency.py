@@ -142,9 +142,34 @@ def environment():
     }
 
 
-def load():
-    """Programs that wanted to run during the last minute, on average, or None."""
-    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+class Others:
+    """How much other programs compute from now on.
+
+    From the kernel's count of all work and this process' own: the load average would
+    still remember what ended a minute ago.
+    """
+
+    def __init__(self):
+        self.start = self._now()
+
+    def cpus(self):
+        """CPUs in use by other programs since the start, or None where not known."""
+        if self.start is None:
+            return None
+        wall, all_, own = (b - a for a, b in zip(self.start, self._now(), strict=True))
+        return round(max(0.0, all_ - own) / max(wall, 1e-9), 2)
+
+    @staticmethod
+    def _now():
+        try:
+            with open("/proc/stat") as file:
+                ticks = [int(value) for value in file.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return None
+        user, nice, system, _, _, interrupts, soft, steal = ticks
+        busy = user + nice + system + interrupts + soft + steal
+        own = time.process_time()
+        return time.perf_counter(), busy / os.sysconf("SC_CLK_TCK"), own
 
 
 def _device(backend):

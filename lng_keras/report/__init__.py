@@ -18,6 +18,7 @@ from lng_keras.extras import needed
 from lng_keras.report import experiment, inputs, models, render, verdict
 from lng_keras.report.experiment import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
+from lng_keras.swap.norms import choose_group_size
 from lng_keras.swap.walk import is_graph
 
 __all__ = ["PocReport", "poc"]
@@ -128,10 +129,10 @@ def poc(
     needed("matplotlib", "report")
     if isinstance(model, str):
         say(f"loading model {model}")
-        name = name or os.path.basename(model)
         source = model
         model = models.load_model(model, imports)
-    name = name or model.name
+    named = source and (source.startswith("zoo:") or os.path.exists(source))
+    name = name or (os.path.basename(source) if named else model.name)
     pixels = experiment.pixel_range(model, pixels, source)
     swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
     _refuse_if_nothing_is_replaced(swaps)
@@ -252,6 +253,13 @@ def _add_accuracy(table, results):
         row["accuracy"] = float(np.mean([run[key] for run in runs]))
 
 
+def _size_used(norm, size):
+    """The group size a swap gives this norm, or None if it would be kept."""
+    if norm.channels % size == 0:
+        return size
+    return choose_group_size(norm.channels, size, norm.over_space)
+
+
 def _profile(model, data, sizes, pixels, examples=32):
     """H(LN-G)/H(LN) at the inputs of each normalization of a functional model."""
     try:
@@ -276,12 +284,13 @@ def _profile(model, data, sizes, pixels, examples=32):
     for size in sizes:
         points = []
         for norm, value in zip(norms, values, strict=True):
-            if norm.channels % size:
+            used = _size_used(norm, size)
+            if used is None:
                 continue
             rows = value.reshape(-1, norm.channels)
             rows = rows[rng.permutation(len(rows))[:512]]
             epsilon = norm.layer.epsilon
-            grouped = normalization_nonlinearity(rows, norm.channels // size, epsilon)
+            grouped = normalization_nonlinearity(rows, norm.channels // used, epsilon)
             plain = normalization_nonlinearity(rows, 1, epsilon)
             ratio = grouped[plain > 0] / plain[plain > 0]
             if ratio.size:

@@ -173,11 +173,10 @@ def profile(values):
                 label=label(name),
             )
         axes.set_yscale("log")
-        for set_format in (
-            axes.yaxis.set_major_formatter,
-            axes.yaxis.set_minor_formatter,
-        ):
-            set_format("{x:g}")
+        ticker = needed("matplotlib.ticker", "report")
+        axes.yaxis.set_major_formatter(ticker.LogFormatter())
+        # Numbers between the powers of ten only where there are few of those.
+        axes.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(1, 0.4)))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("normalization, in the model's order")
         axes.set_ylabel("H(LN-G) / H(LN), median")
