@@ -13,6 +13,7 @@ import pytest
 
 from lng_keras.report.experiment import compiled
 from lng_keras.search import pareto_front, search_group_size, stage_of
+from lng_keras.search.candidates import best_of
 from lng_keras.search.training import fit_arguments, followers
 from lng_keras.swap import find_normalizations
 
@@ -68,7 +69,7 @@ def test_an_interrupted_search_continues(tmp_path):
     assert not any(text.startswith("hyperband") for text in said)
     rows = {row["name"]: row for row in result.rows}
     assert list(rows)[0] == "as it is"
-    assert {"2", "4"} >= set(rows) - {"as it is"}
+    assert set(rows) == {"as it is", "2", "4"}
     assert all(row["seeds"] == 2 and row["spread"] is not None for row in result.rows)
     assert any(row["pareto"] for row in result.rows)
     assert json.loads((tmp_path / "search.json").read_text())["rows"] == result.rows
@@ -158,6 +159,13 @@ def test_a_function_of_the_epoch_gives_every_training_the_same_batches(tmp_path)
 def test_stages_are_read_from_paths():
     stages = [stage_of(norm) for _, norm in find_normalizations(model())]
     assert stages == ["stage1", "stage2"]
+
+
+def test_finalists_are_the_best_and_then_what_was_not_tried():
+    tried = [{"group_sizes": {"all": size}} for size in (8, 0)]
+    chosen = best_of(tried, ["all"], candidates=(4, 8, 16), count=2)
+    assert list(chosen) == ["as it is", "8", "4"]
+    assert chosen["4"] == {"all": 4}
 
 
 def test_pareto_front_keeps_what_nothing_beats():

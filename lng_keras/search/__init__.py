@@ -125,7 +125,8 @@ def search_group_size(
         say(f"{who}: done; tuner0 makes the comparison")
         return None
     trials = _trials(os.path.join(directory, "hyperband"))
-    chosen = best_of(trials, stages, finalists)
+    chosen = best_of(trials, stages, candidates, finalists)
+    keras.utils.set_random_seed(0)  # the fingerprint is of weights drawn here
     settings = dict(
         max_epochs=max_epochs,
         batch_size=batch_size,

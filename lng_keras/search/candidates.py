@@ -64,11 +64,16 @@ def name_of(sizes):
     return " ".join(f"{stage}={size or 'own'}" for stage, size in sizes.items())
 
 
-def best_of(trials, stages, count):
-    """Name -> sizes: the model as it is first, then the best that Hyperband found."""
+def best_of(trials, stages, candidates, count):
+    """Name -> sizes: the model as it is first, then the best that Hyperband found.
+
+    A short Hyperband tries few; its `count` is then filled up with single sizes that
+    it has not tried, so that no candidate is missing for want of luck.
+    """
+    found = [trial["group_sizes"] for trial in trials]
+    found += [dict.fromkeys(stages, size) for size in candidates]
     chosen = {AS_IS: dict.fromkeys(stages, 0)}
-    for trial in trials:
+    for sizes in found:
         if len(chosen) <= count:
-            sizes = trial["group_sizes"]
             chosen.setdefault(name_of(sizes), sizes)
     return chosen

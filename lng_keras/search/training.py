@@ -10,7 +10,8 @@ def fit_arguments(train, validation, batch_size):
             x=train[0], y=train[1], validation_data=validation, batch_size=batch_size
         )
     if callable(train) and not isinstance(train, keras.utils.PyDataset):
-        train = Epochs(train)
+        # Keras would shuffle the batches, by random numbers of its own.
+        return dict(x=Epochs(train), validation_data=validation, shuffle=False)
     return dict(x=train, validation_data=validation)
 
 
