@@ -14,11 +14,12 @@ import sys
 
 FOLDER = pathlib.Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
-# What runs on JAX and torch as well: layers, kernels, models, measures, swaps.
+# What runs on JAX and torch as well: layers, kernels, models, measures, swaps, exports.
 EVERYWHERE = (
     "test_determinism",
     "test_distribution",
     "test_example_notebooks",
+    "test_export",
     "test_kernels",
     "test_measures",
     "test_normalization",

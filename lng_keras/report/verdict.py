@@ -138,7 +138,7 @@ def recommend(results, latency_ratio, chance=0.0):
         )
         return Verdict(REJECT, "Do not adopt LN-G here as it is", text, sure)
     text = (
-        "The model's own normalization and LN-G"
+        "No reason to switch yet: the model's own normalization and LN-G"
         + (f" with {_sizes(open_)}" if worse else "")
         + f" cannot be told apart; the closest call is group size {best} with "
         f"{gain}{cost}. More seeds, epochs or validation examples would tell."
