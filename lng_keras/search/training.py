@@ -46,6 +46,9 @@ class _Follow(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epochs.begin(epoch)
 
+    def on_train_end(self, logs=None):
+        self.epochs.begin(0)  # Keras looks at a batch before the next one begins
+
 
 def followers(x):
     return [_Follow(x)] if isinstance(x, Epochs) else []
