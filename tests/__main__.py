@@ -26,6 +26,7 @@ EVERYWHERE = (
     "test_norms",
     "test_package",
     "test_pallas",
+    "test_resident",
     "test_streaming",
     "test_swap.py",
     "test_training",

@@ -7,15 +7,7 @@ import time
 import keras
 import numpy as np
 
-from zoo import (
-    checkpoints,
-    evaluation,
-    export,
-    run_folder,
-    tensorflow_cpu,
-    training,
-    workers,
-)
+from zoo import checkpoints, evaluation, export, run_folder, training, workers
 from zoo import data as zoo_data
 from zoo.errors import InputError
 
