@@ -44,14 +44,14 @@ def main():
             continue
         rows.append({"data_on_device": where, **measure(arguments, where)})
         print(" ".join(f"{k}={v}" for k, v in rows[-1].items()), flush=True)
-    timing.write(
-        os.path.join(arguments.output, f"run_{arguments.model}_{backend}.json"),
-        {
-            **timing.environment(backend),
-            **{k: v for k, v in vars(arguments).items() if k not in ("output",)},
-            "rows": rows,
-        },
-    )
+        timing.write(
+            os.path.join(arguments.output, f"run_{arguments.model}_{backend}.json"),
+            {
+                **timing.environment(backend),
+                **{k: v for k, v in vars(arguments).items() if k not in ("output",)},
+                "rows": rows,
+            },
+        )
 
 
 def measure(arguments, where):
