@@ -70,6 +70,7 @@ def run(budget, seeds, output):
         output: folder of the results.
     """
     output = pathlib.Path(output)
+    bounds = linear_bound(budget, seeds, output)
     rows, tried = [], []
     for net, depth, seed in plan(budget, seeds):
         if all(t["net"] != net for t in tried):
@@ -79,8 +80,7 @@ def run(budget, seeds, output):
         record = _ensure(net, depth, seed, rate, budget, output)
         rows.append(_row(net, depth, seed, record))
         files.write_csv(output / "random_labels.csv", rows)
-    bounds = linear_bound(budget, seeds, output)
-    _plot(rows, bounds, EPOCHS[budget], output / "random_labels.png")
+        _plot(rows, bounds, EPOCHS[budget], output / "random_labels.png")
     return rows
 
 
