@@ -1,15 +1,10 @@
 """Experiment 2: LSSR through the layers of linear nets, LN-Nets and LN-G nets."""
 
-import dataclasses
 import pathlib
 
 import numpy as np
 
-from lng_keras.measures import (
-    least_squares_accuracy,
-    linear_sum_of_squares_ratio,
-    profile_nonlinearity,
-)
+from lng_keras.measures import least_squares_accuracy, linear_sum_of_squares_ratio
 from tables.theory import files
 
 NETS = {"linear": ("none", None), "LN": ("ln", None), "LN-G, size 8": ("lng", 8)}
@@ -24,11 +19,9 @@ def run(budget, seeds, output):
     """Trains each net on real and on random labels; writes `separability.csv`, `.png`.
 
     Adam at 0.001, batches of 256; LSSR of the training images, before the first and
-    after every hidden linear and normalization layer. Seed 0 only. The nets of the last
-    data set's real labels are profiled: `separability_profile.csv`, `.png`.
+    after every hidden linear and normalization layer. Seed 0 only.
     """
     output, rows = pathlib.Path(output), []
-    profiles = {}
     for dataset in _DATA.get(budget, _DATA["cpu"]):
         from tables.theory import images
 
@@ -40,37 +33,21 @@ def run(budget, seeds, output):
             labels = data.train.labels
             if kind == "random":
                 labels = images.random_labels(data, 0)
-            inputs = linear_sum_of_squares_ratio(x, labels)
-            fitted = least_squares_accuracy(x, labels)
+            before = dict(
+                lssr=linear_sum_of_squares_ratio(x, labels),
+                least_squares_accuracy=least_squares_accuracy(x, labels),
+            )
             for net in NETS:
-                model, accuracy = _train(net, x, labels, _EPOCHS[budget])
-                if kind == "real":
-                    profiles[net] = profile_nonlinearity(model, x, labels)
-                common = dict(
-                    samples=len(x),
-                    epochs=_EPOCHS[budget],
-                    train_accuracy=accuracy,
-                    least_squares_accuracy=fitted,
-                )
-                for row in _through(model, x, labels, inputs):
-                    row |= common
+                found = _through(net, x, labels, _EPOCHS[budget], before)
+                for row in found:
                     rows.append(dict(dataset=dataset, labels=kind, net=net, **row))
                 files.write_csv(output / "separability.csv", rows)
                 print(dataset, kind, net, rows[-1], flush=True)
     _plot(rows, _EPOCHS[budget], output / "separability.png")
-    files.write_csv(
-        output / "separability_profile.csv",
-        [
-            dict(dataset=dataset, net=net, **dataclasses.asdict(layer))
-            for net, profile in profiles.items()
-            for layer in profile.rows
-        ],
-    )
-    _plot_profiles(dataset, profiles, output / "separability_profile.png")
     return rows
 
 
-def _train(net, x, labels, epochs):
+def _through(net, x, labels, epochs, before):
     import keras
 
     import zoo
@@ -93,21 +70,16 @@ def _train(net, x, labels, epochs):
     )
     model.fit(x, labels, batch_size=256, epochs=epochs, verbose=0)
     accuracy = model.evaluate(x, labels, batch_size=1000, verbose=0)[1]
-    return model, float(accuracy)
-
-
-def _through(model, x, labels, inputs):
-    """LSSR before the first and after every hidden layer, from that of the inputs."""
-    import keras
-
     layers = [a for a in model.layers if a.name.startswith(("hidden", "norm"))]
     probe = keras.Model(model.inputs, [a.output for a in layers])
     outputs = probe.predict(x, batch_size=1000, verbose=0)
-    rows = [dict(layer="inputs", lssr=inputs)]
+    common = dict(samples=len(x), epochs=epochs, train_accuracy=float(accuracy))
+    common["least_squares_accuracy"] = before["least_squares_accuracy"]
+    rows = [dict(layer="inputs", lssr=before["lssr"])]
     for layer, output in zip(layers, outputs, strict=True):
         lssr = linear_sum_of_squares_ratio(np.asarray(output), labels)
         rows.append(dict(layer=layer.name, lssr=lssr))
-    return rows
+    return [{**row, **common} for row in rows]
 
 
 def _plot(rows, epochs, path):
@@ -137,42 +109,4 @@ def _plot(rows, epochs, path):
         panel.set_title(f"{dataset}, {labels} labels")
         panel.legend(fontsize=8)
     axes[0][0].set_ylabel(f"LSSR of the training images, {epochs} epochs")
-    files.save_figure(figure, path)
-
-
-def _plot_profiles(dataset, profiles, path):
-    plt = files.pyplot()
-    figure, axes = plt.subplots(figsize=(7.5, 4.2))
-    for net, profile in profiles.items():
-        names = [row.name for row in profile.rows]
-        norms = [row for row in profile.rows if row.name.startswith("norm")]
-        if not norms:  # zero in every layer
-            continue
-        axes.errorbar(
-            [row.name for row in norms],
-            [row.nonlinearity for row in norms],
-            [row.standard_error for row in norms],
-            fmt="o",
-            capsize=3,
-            color=_COLORS[net],
-            label=net,
-        )
-        size = NETS[net][1] or _WIDTH
-        axes.axhline(3 / size, color=_COLORS[net], linestyle="--", linewidth=0.8)
-        axes.annotate(
-            f"3 / {size}",
-            (0.01, 3 / size),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=8,
-        )
-    linear = [n for n in names if not n.startswith("norm")]
-    axes.set_yscale("log")
-    axes.set_ylabel("curvature over slope of the layer")
-    axes.set_title(
-        f"{dataset}, real labels, trained. Exactly 0 in {linear[1]} ... {linear[-1]}",
-        fontsize=10,
-    )
-    axes.legend(fontsize=8)
     files.save_figure(figure, path)
