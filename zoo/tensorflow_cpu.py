@@ -29,13 +29,6 @@ def speed_up(model):
             layer.call = _compiled_call(layer)
 
 
-def restore(model):
-    """Undoes `speed_up`, for formats that know plain operations only."""
-    for layer in model._flatten_layers():
-        if "call" in vars(layer):
-            del layer.call
-
-
 def _has_groups_in_space(layer):
     several = layer._spec.groups > 1 and len(layer._spec.axes) > 1
     return several and layer.compute_dtype == "float32"
