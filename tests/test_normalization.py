@@ -179,6 +179,26 @@ def test_compiled_and_eager_agree(cls, arguments, shape):
         )
 
 
+@rows
+def test_a_batch_of_unknown_size_has_the_same_gradients(cls, arguments, shape):
+    x, trained = normal(4, *shape), []
+    for inputs in (keras.Input(shape), keras.Input(batch_shape=x.shape)):
+        layer = built(cls, arguments, shape)
+        before = layer.get_weights()
+        # Weights before the layer too, so that the gradient of its input is needed.
+        scaled = GroupLayerNormalization(groups=1)(inputs)
+        model = keras.Model(inputs, layer(scaled))
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+        # Keras passes a batch that is not full as one of unknown size.
+        size = None if inputs.shape[0] is None else len(x)
+        model.fit(x, normal(*x.shape, seed=3), batch_size=size, verbose=0)
+        trained.append(model.get_weights())
+    for unknown, known in zip(*trained, strict=True):
+        np.testing.assert_allclose(unknown, known, atol=1e-6)
+    moved = trained[0][-len(before) :]
+    assert all((a != b).any() for a, b in zip(moved, before, strict=True))
+
+
 def test_sizes_but_the_channels_may_be_unknown():
     for axis in (-1, (1, 2, 3), (1, 3)):
         inputs = keras.Input((None, None, 8))

@@ -48,7 +48,7 @@ def backward(x, gamma, beta, mean, inverse, dy, spec):
     u = _pivoted(rows, spec)
     if mean is not None:
         u = u - mean
-    dy = ops.cast(ops.reshape(dy, rows.shape), u.dtype)
+    dy = _rows(dy, spec)
     weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
     along = ops.mean(dy * u, axis=1, keepdims=True)
     level = ops.mean(dy, axis=1, keepdims=True)
