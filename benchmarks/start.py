@@ -76,7 +76,7 @@ def over_epochs(model, epochs):
         [f"--model={model}", *small, f"--epochs={epochs}"]
         + ["--train_examples=320", "--batch_size=64"]
     ):
-        if re.match(r"epoch \d+/", line):
+        if re.match(r"epoch +\d+/", line):
             with open(f"/proc/{process.pid}/statm") as file:
                 pages = int(file.read().split()[1])
             megabytes.append(pages * os.sysconf("SC_PAGESIZE") / 1e6)
