@@ -11,16 +11,12 @@ import keras
 import numpy as np
 import pytest
 
-import train
 import train_flags
+from tests.command_line import TINY, call
 from zoo import run_folder
 from zoo.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TINY = (
-    *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),
-    *("--train_examples=32", "--batch_size=16", "--epochs=1"),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +24,6 @@ def _clean_flags():
     yield
     train_flags.FLAGS.unparse_flags()
     keras.config.set_dtype_policy("float32")
-
-
-def call(*arguments):
-    """Runs train.py in this process; returns its exit status."""
-    train_flags.FLAGS.unparse_flags()
-    try:
-        train.main(["train.py", *map(str, arguments)])
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 def error_line(capsys, *arguments):

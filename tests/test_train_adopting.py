@@ -5,16 +5,12 @@ import json
 import keras
 import pytest
 
-import train
 import train_flags
 from lng_keras import export as export_module
 from lng_keras.errors import UsageError
+from tests.command_line import TINY, call
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of exporters and KerasTuner
-TINY = (
-    *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),
-    *("--train_examples=32", "--batch_size=16", "--epochs=1"),
-)
 # One format that each backend can write, and one that it cannot.
 CAN = {"tensorflow": "litert", "jax": "saved_model", "torch": "onnx"}
 CANNOT = {"tensorflow": "pickle", "jax": "onnx", "torch": "litert"}
@@ -24,16 +20,6 @@ CANNOT = {"tensorflow": "pickle", "jax": "onnx", "torch": "litert"}
 def _clean_flags():
     yield
     train_flags.FLAGS.unparse_flags()
-
-
-def call(*arguments):
-    """Runs train.py in this process; returns its exit status."""
-    train_flags.FLAGS.unparse_flags()
-    try:
-        train.main(["train.py", *map(str, arguments)])
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 def test_a_trained_model_is_exported_and_checked(tmp_path, capsys):

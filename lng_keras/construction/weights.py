@@ -23,7 +23,7 @@ def network_weights(direction, offset, folds, thresholds, order, sqrt=np.sqrt):
     plane = np.array(
         [[v / r for v in vector] for vector, r in zip(_VECTORS, lengths, strict=True)]
     )
-    read, offset = direction[:, None], offset  # s = h @ read + offset
+    read = direction[:, None]  # s = h @ read + offset
     weights = []
     for fold in folds:
         # h = slope (s - shift) plane[0] + plane[1]; LN scales it to length sqrt(3).
