@@ -207,10 +207,29 @@ def test_learning_rate_rises_and_falls_to_zero():
     rates = []
     for step in range(11):
         model.optimizer.iterations.assign(step)
-        rates.append(float(model.optimizer.learning_rate))
+        rates.append(optimization.learning_rate(model.optimizer))
     np.testing.assert_allclose(rates[:5], np.arange(5) * 0.3 / 4, rtol=1e-6)
     assert rates[4] == max(rates)
     assert rates[10] == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="Keras' on JAX")
+def test_reading_the_learning_rate_compiles_nothing():
+    import jax
+
+    model = small_model(small_data(), learning_rate=0.3, warmup_steps=4)
+    optimization.learning_rate(model.optimizer)  # compiles comparisons, once
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: "compile" in event and compiled.append(event)
+    )
+    try:
+        for step in range(1, 4):
+            model.optimizer.iterations.assign(step)
+            optimization.learning_rate(model.optimizer)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not compiled
 
 
 def test_non_finite_loss_stops_and_keeps_the_last_checkpoint(tmp_path):

@@ -13,6 +13,7 @@ import sys
 import threading
 
 _GOODBYE = b"\x01"
+_INDEX_BYTES = 4
 _SECONDS = 10.0  # for an orderly connection, and for the other to be noticed
 
 
@@ -53,11 +54,13 @@ class Lookout:
                 if self._worker.chief:
                     for _ in range(self._worker.count - 1):
                         peer, _ = server.accept()
-                        self._peers[peer.recv(8).decode()] = peer
+                        # No more than the index: a goodbye may be right behind it.
+                        index = peer.recv(_INDEX_BYTES, socket.MSG_WAITALL)
+                        self._peers[int.from_bytes(index)] = peer
                 else:
                     peer = socket.create_connection((self._host, port), _SECONDS)
-                    peer.sendall(str(self._worker.index).encode())
-                    self._peers["0"] = peer
+                    peer.sendall(self._worker.index.to_bytes(_INDEX_BYTES))
+                    self._peers[0] = peer
             except OSError as error:
                 print(f"Warning: no connection between workers ({error}): one that "
                       "dies will be noticed late.", file=sys.stderr)  # fmt: skip

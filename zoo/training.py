@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from zoo import checkpoints, evaluation, workers
-from zoo.optimization import innermost
+from zoo.optimization import innermost, learning_rate
 
 
 class NonFiniteLoss(RuntimeError):
@@ -204,7 +204,7 @@ def _row(model, data, logs, position, steps, batch_size):
         "train_accuracy": float(logs["accuracy"]),
         f"{name}_loss": held_out["loss"],
         f"{name}_accuracy": held_out["accuracy"],
-        "learning_rate": float(model.optimizer.learning_rate),
+        "learning_rate": learning_rate(model.optimizer),
         "seconds": round(position["seconds"], 3),
         "images_per_second": round(steps * batch_size / position["seconds"], 1),
         "finished_at": round(time.time(), 1),
