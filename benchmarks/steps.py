@@ -5,14 +5,21 @@
 
 ViT (depth 6, width 64, patch 4) and ResNet-20 without activations on 32 x 32 images,
 batch 64, as train.py runs them on a CPU: compiled by XLA, but not ResNet on TensorFlow
-and nothing on torch. Steps are taken in turn; the ratio is to the same model with `ln`,
-median and quartiles.
+and nothing on torch. Steps are taken in turn; the ratio is to the same model with the
+reference, `ln` or `ln_position`, median and quartiles.
 """
 
 import argparse
 import os
 
-MODELS = {"vit": ("ln", "lng"), "resnet_na": ("ln", "lng", "lng_position")}
+COMPARISONS = {
+    "vit": (("lng", "ln"),),
+    "resnet_na": (
+        ("lng", "ln"),
+        ("lng_position", "ln"),
+        ("lng_position", "ln_position"),
+    ),
+}
 
 
 def main():
@@ -30,15 +37,20 @@ def main():
     backend = keras.backend.backend()
     environment = timing.environment(backend)
     rows = []
-    for model, norms in MODELS.items():
+    for model, pairs in COMPARISONS.items():
+        norms = sorted({norm for pair in pairs for norm in pair})
         steps = {norm: step(model, norm, arguments.batch_size) for norm in norms}
         seconds = timing.interleaved(steps, arguments.repeats)
-        for norm in norms:
-            middle, low, high = timing.ratio(seconds[norm], seconds["ln"])
+        for norm, reference in pairs:
+            middle, low, high = timing.ratio(seconds[norm], seconds[reference])
             row = {
                 "model": model,
                 "norm": norm,
                 "milliseconds": round(timing.median(seconds[norm]) * 1e3, 2),
+                "reference": reference,
+                "reference_milliseconds": round(
+                    timing.median(seconds[reference]) * 1e3, 2
+                ),
                 "ratio": round(middle, 3),
                 "quartiles": [round(low, 3), round(high, 3)],
                 "steps": arguments.repeats,

@@ -92,7 +92,7 @@ def learning_rate(optimizer):
     """Returns the rate of the next step, as a float.
 
     On JAX, Keras' schedule compiles two new functions each time it is called outside of
-    a compiled step: 0.1 s and 2 MB that are never given back. Interpreted it is neither.
+    a compiled step: 0.1 s, and 2 MB that are never given back. Interpreted: neither.
     """
     if keras.backend.backend() != "jax":
         return float(optimizer.learning_rate)
