@@ -315,7 +315,8 @@ flags.DEFINE_enum(
     "Keep the training images on the device, as uint8, and crop, flip and scale them "
     "within the compiled step: the same batches, bit for bit, and next to no work for "
     "the host. For JAX and TensorFlow; images of at most 1 GiB; augment none, crop or "
-    "crop_flip. Default auto: where it can be.",
+    "crop_flip. Default auto: where it can be, but not on a CPU, which makes the next "
+    "batches beside the step.",
 )
 flags.DEFINE_integer(
     "steps_per_execution",

@@ -157,14 +157,18 @@ def test_what_cannot_be_on_the_device_is_refused_or_stays(case, monkeypatch):
     settings = {**SETTINGS, **changes}
     with pytest.raises(InputError, match=message):
         resident.resolve(settings, small_data())
+    monkeypatch.setattr(resident, "accelerated", lambda: True)
     resolved = resident.resolve({**settings, "data_on_device": "auto"}, small_data())
     assert resolved["data_on_device"] == "false"
 
 
-def test_data_go_to_the_device_by_themselves_where_they_can():
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_data_go_to_an_accelerator_by_themselves(monkeypatch, accelerated):
+    monkeypatch.setattr(resident, "accelerated", lambda: accelerated)
     resolved = resident.resolve({**SETTINGS, "data_on_device": "auto"}, small_data())
-    assert resolved["data_on_device"] == ("false" if BACKEND == "torch" else "true")
-    assert resolved["steps_per_execution"] == 1  # on a CPU
+    there = accelerated and BACKEND != "torch"
+    assert resolved["data_on_device"] == ("true" if there else "false")
+    assert resolved["steps_per_execution"] == (resident.STEPS if there else 1)
     if BACKEND == "torch":
         with pytest.raises(InputError, match="torch compiles no loop"):
             resident.resolve(SETTINGS, small_data())

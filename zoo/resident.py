@@ -37,7 +37,8 @@ def resolve(settings, data):
         raise InputError(
             f"--data_on_device=true: {reason}; use --data_on_device=auto or false"
         )
-    there = wanted == "true" or (wanted == "auto" and not reason)
+    # On a CPU the device is the host, whose batches are made beside the step.
+    there = wanted == "true" or (wanted == "auto" and not reason and accelerated())
     steps = settings["steps_per_execution"]
     if steps is None:
         steps = STEPS if there and accelerated() else 1
