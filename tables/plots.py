@@ -69,9 +69,7 @@ def bars(table, rows, labels):
         axes.plot(dots, [i] * len(dots), "k.", markersize=4)
     ticks = [f"{labels[name]}, n={len(rows[name])}" for name in names]
     axes.set_yticks(range(len(names)), ticks)
-    lowest = min(min(values.values()) for values in rows.values())
-    # The axis begins below the lowest row, not at 0, and says so by its ticks.
-    axes.set_xlim(left=max(0, 100 * lowest - 5))
+    axes.set_xlim(left=0)  # a bar's length is what is compared
     axes.set_xlabel(f"{table.measure.replace('_', ' ')}, last epoch, percent")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
