@@ -33,7 +33,9 @@ flags.DEFINE_integer(
     "Runs a row, seeds 0 to N - 1. Default: the budget's own number.",
     lower_bound=1,
 )
-flags.DEFINE_list("only", [], "Names of rows, with commas. Default: all rows.")
+flags.DEFINE_list(
+    "only", [], "Names of rows to run, in this order, with commas. Default: all rows."
+)
 flags.DEFINE_string(
     "data_dir",
     None,

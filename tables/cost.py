@@ -106,7 +106,8 @@ def page(budget, output):
                 lines.append([table.name, name, number, *values])
                 conditions.add(
                     f"{record['processor']}, {record['cores']} cores; "
-                    f"{measured['backend']}, Keras {measured['keras']}, compiled; "
+                    f"{table.name}: {measured['backend']}, Keras {measured['keras']}, "
+                    f"{'' if measured['compiled'] else 'not '}compiled as a whole, "
                     f"batch {measured['batch_size']}"
                 )
     text = io.StringIO()

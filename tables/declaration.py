@@ -31,7 +31,8 @@ class Table:
 
     Args:
         name, title: of the folder, and of the page.
-        rows: of `Row`, in the order in which they are run and printed.
+        rows: of `Row`, in the order in which they are printed, and run unless
+            `--only` names another.
         schedules: budget -> `Schedule`.
         reference: name of the row that the others are compared with.
         measure: the quantity of result.json that is compared.
@@ -57,7 +58,7 @@ class Table:
         return next(row for row in self.rows if row.name == name)
 
     def selected(self, only):
-        """Returns the rows named in `only`, or all.
+        """Returns the rows named in `only`, in its order, or all.
 
         Raises:
             ValueError: for a name that is no row.
@@ -69,4 +70,4 @@ class Table:
                 f"Table {self.name} has no row {unknown[0]!r}. "
                 f"Its rows: {', '.join(known)}."
             )
-        return [row for row in self.rows if not only or row.name in only]
+        return [self.row(name) for name in only or known]

@@ -11,37 +11,29 @@ import statistics
 import sys
 import time
 
+import train_flags
+from tables import runs
+
 
 def main(argument):
     request = json.loads(argument)
     flags, repeats = request["flags"], request["repeats"]
+    train_flags.parse(["train.py", *runs.arguments(flags)])
     import keras
-    import numpy as np
 
-    import zoo
-    from zoo import optimization
+    from zoo import assembly, batches, data
 
-    keras.utils.set_random_seed(0)
-    names = zoo.arguments(flags["model"]) | dict.fromkeys(("groups", "group_size"))
-    model = zoo.build(
-        flags["model"],
-        norm=flags["norm"],
-        **{name: flags[name] for name in names if name in flags},
-    )
-    optimization.compile_model(
-        model,
-        jit_compile=keras.backend.backend() != "torch",
-        total_steps=1000,
-        **{
-            name: flags[name]
-            for name in ("optimizer", "weight_decay", "label_smoothing", "clip_norm")
-        },
-        learning_rate=1e-3,
-    )
-    rng = np.random.default_rng(0)
-    batch = flags["batch_size"]
-    images = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
-    labels = np.eye(10, dtype="float32")[rng.integers(0, 10, batch)]
+    # As train.py trains with these flags: compiled, and computed, in the same way.
+    settings = assembly.resolve(train_flags.settings())
+    settings |= {"data_on_device": "false", "steps_per_execution": 1}
+    keras.utils.set_random_seed(settings["seed"])
+    sample = data.load()  # the bundled images: their size is all that counts
+    model = assembly.build(settings, sample, steps=100)
+    images, labels = batches.Batches(
+        *(sample.train.images, sample.train.labels, len(sample.class_names)),
+        *(flags["batch_size"], settings["seed"]),
+        epoch=0,
+    )[0]
     started = _resident()
     measured = {
         # train_on_batch returns the loss, so a step has ended when it returns.
@@ -50,10 +42,11 @@ def main(argument):
         "latency_ms": _median(lambda: model.predict_on_batch(images[:1]), repeats),
     }
     measured |= {
-        "batch_size": batch,
+        "batch_size": flags["batch_size"],
         "memory_mb": (_resident() - started) / 2**20,
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
+        "compiled": bool(settings["jit_compile"]),
         "keras": keras.__version__,
     }
     print(json.dumps(measured))

@@ -56,14 +56,22 @@ def save(path, picture):
 
 
 def bars(table, rows, labels):
-    """One bar a row: the mean, each run as a dot, the standard deviation as a line."""
+    """One bar a row: the mean, each run as a dot, the standard deviation as a line.
+
+    The reference's mean goes through all bars; activations have a color of their own.
+    """
     picture = figure(8, 0.36 * len(rows) + 1.1)
     axes = picture.subplots()
     names = [name for name in labels if name in rows][::-1]
+    if table.reference in rows:
+        mean = statistics.summarize(list(rows[table.reference].values())).mean
+        axes.axvline(100 * mean, color="#555555", linestyle="--", linewidth=1)
     for i, name in enumerate(names):
         summary = statistics.summarize(list(rows[name].values()))
         spread = 0 if summary.n < 2 else 100 * summary.std
-        color = "#888888" if name == table.reference else "#4c78a8"
+        color = "#f2a65a" if table.row(name).flags.get("activation") else "#4c78a8"
+        if name == table.reference:
+            color = "#888888"
         axes.barh(i, 100 * summary.mean, xerr=spread, color=color, capsize=3)
         dots = [100 * value for value in rows[name].values()]
         axes.plot(dots, [i] * len(dots), "k.", markersize=4)

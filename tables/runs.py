@@ -31,7 +31,12 @@ def key(flags):
 
 def command(flags):
     """Returns the command line of a run, as people would type it."""
-    return "python train.py " + " ".join(_arguments(flags))
+    return "python train.py " + " ".join(arguments(flags))
+
+
+def arguments(flags):
+    """Returns the flags of a run as arguments of train.py."""
+    return [f"--{name}={value}" for name, value in flags.items()]
 
 
 def work_folder(flags):
@@ -112,21 +117,17 @@ def write(path, text):
     os.replace(temporary, path)
 
 
-def _arguments(flags):
-    return [f"--{name}={value}" for name, value in flags.items()]
-
-
 def _train(flags, folder, backend):
     """Runs train.py to its end. Returns why it diverged, or None."""
-    arguments = [*_arguments(flags), f"--run_dir={folder}", "--resume"]
+    line = [*arguments(flags), f"--run_dir={folder}", "--resume"]
     if os.environ.get("LNG_KERAS_DATA_DIR"):
-        arguments.append(f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}")
+        line.append(f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}")
     environment = dict(os.environ)
     if backend is not None:
         environment["KERAS_BACKEND"] = backend
     with open(folder / "train.log", "a") as log:
         child = subprocess.Popen(
-            [sys.executable, ROOT / "train.py", *arguments],
+            [sys.executable, ROOT / "train.py", *line],
             cwd=ROOT,
             env=environment,
             stdout=log,

@@ -42,7 +42,7 @@ def test_help_names_every_flag_and_imports_no_backend():
         (["resnet"], 2, "Received: resnet"),
         (["vit", "--budget=huge"], 2, "smoke|cpu|full"),
         (["vit", "--seeds=0"], 2, "seeds"),
-        (["vit", "--only=lng_7"], 1, "no row 'lng_7'. Its rows: ln, lng_8"),
+        (["vit", "--only=lng_7"], 1, "no row 'lng_7'. Its rows: ln, rms"),
         (["vit", "--sedes=3"], 2, "Did you mean: seeds"),
     ],
 )

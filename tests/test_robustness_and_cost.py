@@ -1,7 +1,9 @@
 """The tables robustness and cost: what is measured, once, and what the page says."""
 
 import json
+import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -87,7 +89,7 @@ def test_page_compares_the_mean_of_shifts(trained):
 
 def test_unknown_rows_are_refused(tmp_path):
     for table in (robustness, cost):
-        with pytest.raises(ValueError, match="no row 'lng_7'. Its rows: bn, "):
+        with pytest.raises(ValueError, match="no row 'lng_7'. Its rows: none, bn"):
             table.run("smoke", 1, ["lng_7"], tmp_path)
 
 
@@ -100,7 +102,7 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
         step = 100.0 + 10 * (request["flags"]["norm"] == "ln") + len(requests) % 2
         measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
         measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
-        measured |= {"backend": "tensorflow", "keras": "3"}
+        measured |= {"backend": "tensorflow", "keras": "3", "compiled": False}
         text = "noise of a library\n" + json.dumps(measured)
         return subprocess.CompletedProcess(command, 0, text, "")
 
@@ -119,3 +121,24 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(runs.RunFailed, match="bn: out of memory"):
         cost.run("smoke", 3, ["bn"], tmp_path)
+
+
+def test_cost_is_that_of_the_model_as_train_py_trains_it():
+    row = TABLE.row("lng_8")
+    flags = {**cost.request(row, SCHEDULE, "smoke"), "batch_size": 8}
+    flags.pop("repeats")
+    done = subprocess.run(
+        [sys.executable, "-m", "tables.measure_cost"]
+        + [json.dumps({"flags": flags, "repeats": 2})],
+        cwd=runs.ROOT,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["parameters"] == 78_042  # of ResNet-8 with groups of 8
+    assert measured["batch_size"] == 8
+    assert not measured["compiled"]  # on a CPU oneDNN's convolutions are faster
+    assert measured["latency_ms"] > 0
+    assert measured["step_ms"] > 0
