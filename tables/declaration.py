@@ -23,6 +23,12 @@ class Schedule:
     seeds: int  # runs a row, unless --seeds says otherwise
     text: str  # the schedule in a sentence, printed beside the table
     backend: str | None = None  # KERAS_BACKEND of the runs; None: as it is
+    further_rates: tuple = ()  # tried only if the grid's best is its edge beside them
+
+    @property
+    def rates(self):
+        """All learning rates that a row may be run with, the smallest first."""
+        return tuple(sorted((*self.learning_rates, *self.further_rates)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,7 @@ _CPU = Schedule(
         batch_size=128,
     ),
     learning_rates=(0.03, 0.1, 0.3),
+    further_rates=(0.01, 1.0),
     tuning_flags=dict(epochs=2, warmup_epochs=0.25, validation_examples=5000),
     seeds=2,
     text="12,500 class-balanced training images (a quarter), all 10,000 test images, "

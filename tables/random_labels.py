@@ -38,6 +38,7 @@ _SMOKE = Schedule(
 _CPU = Schedule(
     flags=dict(**SETTINGS, dataset="cifar10", epochs=40, batch_size=256),
     learning_rates=(0.0003, 0.001, 0.003),
+    further_rates=(0.0001, 0.01),
     tuning_flags=dict(epochs=10, warmup_epochs=0.25),
     seeds=2,
     text="4 hidden layers of width 100, 50,000 images, 40 epochs of batches of 256, "

@@ -148,7 +148,8 @@ def _conditions(table, budget, records):
         "given only where it holds for all rows together (Holm's procedure at 5 %); "
         "one run a row decides nothing.",
         "- Learning rate: the best of the grid on images split off the training set, "
-        "chosen anew for every row with one seed that no result uses (tuning.csv)."
+        "chosen anew for every row with one seed that no result uses; a row whose best "
+        "was the grid's edge tried the next rate beyond as well (tuning.csv)."
         if table.tuned_on == "validation_accuracy"
         else f"- Learning rate: the best of the grid by {_words(table.tuned_on)}, with "
         "one seed that no result uses (tuning.csv).",

@@ -41,6 +41,7 @@ _SMOKE = Schedule(
 _CPU = Schedule(
     flags=dict(**SETTINGS, depth=8, dataset="cifar10", epochs=8, batch_size=128),
     learning_rates=(0.03, 0.1, 0.3),
+    further_rates=(0.01, 1.0),
     tuning_flags=dict(epochs=2, warmup_epochs=0.25, validation_examples=5000),
     seeds=3,
     text="ResNet-8 (the 6n + 2 network with n = 1, widths 16, 32, 64), all 50,000 "

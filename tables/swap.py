@@ -49,6 +49,7 @@ TABLES = {
                 flags=_CPU.flags,
                 # The grid of the table vit, whose runs the first and third row are.
                 learning_rates=_CPU.learning_rates,
+                further_rates=_CPU.further_rates,
                 tuning_flags=_CPU.tuning_flags,
                 seeds=2,
                 text=f"{_CPU.text} Fine-tuning: 2 epochs.",

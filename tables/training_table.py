@@ -97,8 +97,8 @@ def ensure(table, row, schedule, seed, output, say=print):
 def read(table, row, schedule, seed, output):
     """Returns the record of a run if it is finished, or None.
 
-    Its learning rate is not asked for: it is in the record, and the tuning that
-    chose it need not be at hand.
+    Without any tuning at hand its learning rate is not asked for: it is in the record.
+    A record of another rate than the tuning chose, or before it has, is no result.
     """
     init = None
     if row.init is not None:
@@ -108,7 +108,7 @@ def read(table, row, schedule, seed, output):
             return None
         init = runs.relative(runs.work_folder(record["flags"]) / "model.keras")
     path = record_path(row, seed, output)
-    for rate in schedule.learning_rates:
+    for rate in tuning.possible(table, row, schedule, output):
         record = runs.read(path, flags_of(row, schedule, rate, seed, init))
         if record is not None:
             return record

@@ -1,5 +1,6 @@
 """Chooses each row's learning rate: the same grid, schedule and seed for every row.
 
+A row whose best rate is at the edge of the grid tries the next one beyond as well.
 The score is taken on images split off the training set. The test set plays no part.
 """
 
@@ -23,11 +24,38 @@ def choose(table, row, schedule, output, say=print):
     """
     if len(schedule.learning_rates) == 1:
         return schedule.learning_rates[0]
-    scores = {
-        rate: score(table, run(table, row, schedule, rate, output, say))
-        for rate in schedule.learning_rates
-    }
+    scores = {}
+    while missing := _next_rates(schedule, scores):
+        for rate in missing:
+            record = run(table, row, schedule, rate, output, say)
+            scores[rate] = score(table, record)
     return max(scores, key=scores.get)
+
+
+def possible(table, row, schedule, output):
+    """Returns the learning rates that a published run of a row may have.
+
+    The chosen one; none while the tuning is not complete; any if there is no tuning.
+    """
+    scores = _tried(table, row, schedule, output)
+    if not scores:
+        return list(schedule.rates)
+    return [] if _next_rates(schedule, scores) else [max(scores, key=scores.get)]
+
+
+def _tried(table, row, schedule, output):
+    """Returns dict learning rate -> score of the finished tuning runs of a row."""
+    found = {rate: _read(row, schedule, rate, output) for rate in schedule.rates}
+    return {rate: score(table, r) for rate, r in found.items() if r is not None}
+
+
+def _next_rates(schedule, scores):
+    """Returns the rates to try, given those that have a score; none if all are."""
+    missing = [rate for rate in schedule.learning_rates if rate not in scores]
+    if missing:
+        return missing
+    i = schedule.rates.index(max(scores, key=scores.get))
+    return [r for r in schedule.rates[max(i - 1, 0) : i + 2] if r not in scores]
 
 
 def run(table, row, schedule, rate, output, say):
@@ -80,26 +108,20 @@ def score(table, record):
 def grid(table, rows, schedule, output):
     """Returns all tuning results as CSV, one line a run that is finished.
 
-    `at_edge` marks a chosen rate that is the smallest or largest of its grid: a
-    better one may lie outside.
+    `at_edge` marks a chosen rate that is the smallest or largest of all that may be
+    tried: a better one may lie outside.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "learning_rate", table.tuned_on, "chosen", "at_edge"])
-    rates = schedule.learning_rates
+    edges = schedule.rates[0], schedule.rates[-1]
     for row in rows:
-        scores = {}
-        for rate in rates:
-            record = _read(row, schedule, rate, output)
-            if record is not None:
-                scores[rate] = score(table, record)
-        complete = len(scores) == len(rates)
-        best = max(scores, key=scores.get) if complete else None
-        for rate, value in scores.items():
-            chosen = rate == best
-            at_edge = chosen and rate in (min(rates), max(rates))
+        possible_rates = possible(table, row, schedule, output)
+        for rate, value in _tried(table, row, schedule, output).items():
             text_value = "diverged" if value < 0 else f"{value:.4f}"
-            writer.writerow([row.name, rate, text_value, chosen, at_edge])
+            taken = [rate] == possible_rates
+            line = [row.name, rate, text_value, taken, taken and rate in edges]
+            writer.writerow(line)
     return text.getvalue()
 
 

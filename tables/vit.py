@@ -31,6 +31,7 @@ _SMOKE = Schedule(
 _CPU = Schedule(
     flags=dict(**SETTINGS, **_SMALL, dataset="cifar10", epochs=6, batch_size=128),
     learning_rates=(0.0003, 0.001, 0.003),
+    further_rates=(0.0001, 0.01),
     tuning_flags=dict(epochs=2, warmup_epochs=0.35, validation_examples=5000),
     seeds=3,
     text="the default vit (6 blocks, width 64, 4 heads, patches of 4, mean pooling), "

@@ -120,6 +120,26 @@ def test_every_row_gets_the_same_tuning(tmp_path, trainings):
     assert grid[1:3] == ["a,0.1,0.1000,False,False", "a,0.2,0.2000,True,True"]
 
 
+def test_a_best_rate_at_the_edge_tries_the_next_beyond(tmp_path, trainings):
+    wider = dataclasses.replace(SCHEDULE, further_rates=(0.05, 0.8, 0.4))
+    table = dataclasses.replace(TABLE, schedules={"cpu": wider})
+    arguments = dict(output=tmp_path, say=lambda line: None)
+    make(tmp_path, seeds=1)  # at 0.2, the best of the narrow grid
+    page = training_table.run(table, "cpu", 1, ["a"], **arguments)
+    tried = [f["learning_rate"] for f in trainings if f["seed"] == tuning.SEED]
+    assert tried[-2:] == [0.4, 0.8]  # not 0.05: the best is at the other edge
+    assert trainings[-1]["learning_rate"] == 0.8  # the run at 0.2 is no result now
+    assert trainings[-1]["seed"] == 0
+    assert "| A |" in page
+    assert "| B |" not in page  # its tuning does not say yet whether 0.2 is best
+    count = len(trainings)
+    assert training_table.run(table, "cpu", 1, ["a"], **arguments) == page
+    assert len(trainings) == count
+    grid = (tmp_path / "tuning.csv").read_text()
+    assert "a,0.8,0.8000,True,True\n" in grid
+    assert "b,0.2,0.2000,False,False\n" in grid
+
+
 def test_finished_runs_are_not_repeated(tmp_path, trainings):
     first = make(tmp_path)
     count = len(trainings)
