@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -238,3 +239,20 @@ def test_example_flagfiles_parse(path):
     train_flags.parse(["train.py", f"--flagfile={path}", "--seed=3"])
     assert train_flags.settings()["seed"] == 3
     assert train_flags.settings()["dataset"] == "cifar10"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_commit_of_a_run_is_changed_by_code_and_not_by_results(tmp_path):
+    assert run_folder.git_commit(tmp_path) is None
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for name in ("results/table.md", "train.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    for command in (["init"], ["add", "."], [*who, "commit", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "results/table.md").write_text("2")
+    state = run_folder.git_commit(tmp_path)
+    assert len(state["commit"]) == 40
+    assert not state["changed"]
+    (tmp_path / "train.py").write_text("2")
+    assert run_folder.git_commit(tmp_path)["changed"]

@@ -148,7 +148,7 @@ def describe_environment():
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {"lng_keras": lng_keras.__version__, **versions},
-        "git": _git_commit(),
+        "git": git_commit(),
         "command": sys.argv,
     }
 
@@ -173,9 +173,8 @@ def _devices():
     return [device.name for device in tf.config.list_logical_devices()]
 
 
-def _git_commit():
+def git_commit(root=pathlib.Path(__file__).resolve().parent.parent):
     """Returns the commit and whether files differ from it, or None outside git."""
-    root = pathlib.Path(__file__).resolve().parent.parent
 
     def git(*arguments):
         return subprocess.run(
@@ -186,10 +185,12 @@ def _git_commit():
         commit = git("rev-parse", "HEAD")
         if commit.returncode:
             return None
-        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+        # results/ holds what runs gave: a table that grows changes no code.
+        of_code = ("--", ":/", ":(top,exclude)results")
+        status = git("status", "--porcelain", "--untracked-files=no", *of_code)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return {"commit": commit.stdout.strip(), "changed": bool(changed)}
+    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
 
 
 def write_metrics(folder, rows):
