@@ -173,7 +173,10 @@ def _devices():
     return [device.name for device in tf.config.list_logical_devices()]
 
 
-def git_commit(root=pathlib.Path(__file__).resolve().parent.parent):
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def git_commit(root=ROOT):
     """Returns the commit and whether files differ from it, or None outside git."""
 
     def git(*arguments):
