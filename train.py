@@ -61,11 +61,14 @@ def load_data(settings):
 
 def evaluate(name):
     """Evaluates a saved model on the test images and prints one line."""
-    from zoo import evaluation, export
+    from zoo import evaluation, export, preset_store
 
     path = export.find(name)
+    card = preset_store.presets().get(name) if path.stem == name else None
     stored = path.parent / "flags.txt"
-    if stored.is_file():
+    if card:
+        train_flags.prefer(dataset=card["dataset"])
+    elif stored.is_file():
         train_flags.adopt(stored, only=train_flags.DATA_FLAGS)
     model = export.load(path)
     data = load_data(train_flags.settings())
@@ -74,6 +77,8 @@ def evaluate(name):
         f"Test accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f} on "
         f"{len(data.test):,} images: {path}"
     )
+    if card and data.name == card["dataset"]:
+        print(f"Its card says {card['test_accuracy']:.4f}.")
 
 
 def run(started):

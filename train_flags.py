@@ -33,8 +33,8 @@ flags.DEFINE_string(
     "evaluate",
     None,
     "A model.keras, or the name of a preset, to evaluate on the test images instead of "
-    "training. The flags of its data set come from the flags.txt beside it, unless "
-    "given. Default none: train.",
+    "training. The flags of its data set come from the flags.txt beside it or the "
+    "preset's card, unless given. Default none: train.",
 )
 flags.DEFINE_float(
     "checkpoint_minutes",
@@ -401,6 +401,13 @@ def write(values):
         for name, value in values.items()
         if value not in (None, []) and name not in _NOT_KEPT
     )
+
+
+def prefer(**values):
+    """Gives flags other defaults; those on the command line stay."""
+    for name, value in values.items():
+        if not FLAGS[name].present:
+            FLAGS[name].value = value
 
 
 def adopt(path, only=None):

@@ -1,15 +1,18 @@
 """Presets: published from runs, loaded only as published, named when unknown."""
 
 import json
+import os
 
 import keras
 import numpy as np
 import pytest
 
+import train_flags
 import zoo
 from tables import presets as publishing
 from tables import resnet_na, runs, training_table
-from zoo import preset_store
+from tests.command_line import call
+from zoo import data, evaluation, preset_store
 
 # Keras' conversion to numpy under NumPy 2, not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
@@ -120,3 +123,55 @@ def test_presets_of_the_repository_load_and_have_their_card(name):
     page = preset_store.FOLDER / f"{name}.md"
     assert card["sha256"] in page.read_text()
     assert json.loads((preset_store.FOLDER / f"{name}.json").read_text()) == card
+
+
+@pytest.fixture
+def flags():
+    yield
+    train_flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    if "LNG_KERAS_DATA_DIR" not in os.environ:
+        pytest.skip("needs CIFAR-10")
+    return data.load("cifar10", os.environ["LNG_KERAS_DATA_DIR"]).test
+
+
+@pytest.mark.parametrize("name", sorted(zoo.presets()))
+def test_presets_of_the_repository_are_as_accurate_as_published(name, test_images):
+    accuracy = evaluation.evaluate(zoo.load(name), test_images)["accuracy"]
+    # Another backend rounds otherwise, and a few images lie on the border.
+    assert accuracy == pytest.approx(zoo.presets()[name]["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.skipif(not zoo.presets(), reason="no preset is published")
+@pytest.mark.skipif("LNG_KERAS_DATA_DIR" not in os.environ, reason="needs CIFAR-10")
+def test_train_py_evaluates_a_preset_on_the_data_of_its_card(flags, capsys):
+    name, card = next(iter(zoo.presets().items()))
+    where = f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}"
+    assert call(f"--evaluate={name}", where) == 0
+    out = capsys.readouterr().out
+    assert "on 10,000 images" in out
+    assert f"Its card says {card['test_accuracy']:.4f}." in out
+
+
+@pytest.mark.skipif(not zoo.presets(), reason="no preset is published")
+def test_a_preset_is_not_evaluated_on_other_data_in_silence(flags, capsys, tmp_path):
+    name = next(iter(zoo.presets()))
+    assert call(f"--evaluate={name}", f"--data_dir={tmp_path}") == 2
+    assert "cifar10" in capsys.readouterr().err
+    assert call(f"--evaluate={name}", "--dataset=cifar10_sample") == 0
+    assert "Its card" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not zoo.presets(), reason="no preset is published")
+def test_a_preset_starts_a_training(flags, capsys, tmp_path):
+    name, card = next(iter(zoo.presets().items()))
+    architecture = ("--model", "--norm", "--group", "--activation", "--depth")
+    architecture += ("--width", "--heads", "--patch_size", "--pool")
+    same = [f for f in card["command"].split() if f.startswith(architecture)]
+    few = ("--train_examples=32", "--batch_size=16", "--epochs=1")
+    assert call(*same, *few, f"--init={name}", f"--run_dir={tmp_path / 'a'}") == 0
+    out = capsys.readouterr().out
+    assert f"weights from {preset_store.FOLDER / name}.keras, 0 at their" in out
