@@ -44,6 +44,8 @@ class Table:
         measure: the quantity of result.json that is compared.
         tuned_on: the quantity of a tuning run that chooses the learning rate.
             "validation_accuracy" is that of the last epoch.
+        pairs: of two row names each, the first compared with the second in a table of
+            its own: the steps of a claim that the reference alone does not tell.
         notes: sentences printed below the table.
         pictures: file name -> function (table, rows, records) -> matplotlib figure,
             drawn besides those that every table has; see tables/plots.py.
@@ -56,6 +58,7 @@ class Table:
     reference: str
     measure: str = "test_accuracy"
     tuned_on: str = "validation_accuracy"
+    pairs: tuple = ()
     notes: tuple = ()
     pictures: dict = dataclasses.field(default_factory=dict)
 

@@ -27,7 +27,8 @@ def markdown(table, budget, schedule, records):
     if not rows:
         return "\n".join([*lines, "No run is finished.", ""])
     lines += _table(table, records, rows)
-    lines += ["", *_reading(table, rows), "", *_conditions(table, budget, records)]
+    lines += ["", *_reading(table, rows), "", *_pairs(table, rows)]
+    lines += _conditions(table, budget, records)
     lines += [f"- {note}" for note in table.notes]
     lines += ["", *_commands(table, records)]
     return "\n".join(lines) + "\n"
@@ -128,6 +129,24 @@ def _reading(table, rows):
     ]
 
 
+def _pairs(table, rows):
+    """The table of the declared pairs whose rows are both there."""
+    found = {
+        (name, other): statistics.compare(rows[name], rows[other])
+        for name, other in table.pairs
+        if name in rows and other in rows
+    }
+    said = statistics.judge(found)
+    if not said:
+        return []
+    lines = [["row", "against", "n", _words(table.measure), "verdict"], ["---"] * 5]
+    for (name, other), (found, verdict) in said.items():
+        cells = [table.row(name).label, table.row(other).label]
+        cells += ["0" if found is None else str(found.n), difference(found), verdict]
+        lines.append(cells)
+    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
+
+
 def _conditions(table, budget, records):
     every = [record for of_row in records.values() for record in of_row.values()]
     first = every[0]["environment"]
@@ -145,8 +164,8 @@ def _conditions(table, budget, records):
         "is chosen by the test images and therefore too good.",
         f"- Differences in percentage points of {_words(table.measure)}, paired by "
         f"seed, with their {statistics.CONFIDENCE:.0%} Student interval. A verdict is "
-        "given only where it holds for all rows together (Holm's procedure at 5 %); "
-        "one run a row decides nothing.",
+        "given only where it holds for all rows of its table (Holm's procedure at "
+        "5 %); one run a row decides nothing.",
         "- Learning rate: the best of the grid on images split off the training set, "
         "chosen anew for every row with one seed that no result uses; a row whose best "
         "was the grid's edge tried the next rate beyond as well (tuning.csv)."

@@ -81,6 +81,19 @@ TABLE = Table(
     ),
     schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
     reference="bn",
+    pairs=(
+        ("ln", "bn"),
+        ("lng_8", "ln"),
+        ("lng_8", "gn"),
+        ("ln_position", "ln"),
+        ("lng_position_8", "ln_position"),
+        ("lng_position_8", "lng_8"),
+        ("lng_position_8", "lng_position_4"),
+        ("lng_position_8", "lng_position_16"),
+        ("lng_position_8", "relu_bn"),
+        ("relu_lng_8", "relu_bn"),
+        ("relu_lng_position_8", "relu_bn"),
+    ),
     notes=(
         "The number after LN-G is the channels a group. On maps GN and LN-G are one "
         "function: GN has the same number of groups in every stage (here 4), LN-G the "

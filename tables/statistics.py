@@ -91,14 +91,30 @@ def verdicts(rows, reference):
         rows: dict name -> dict seed -> number.
         reference: name of a row.
     Returns:
-        dict name -> (`Difference` or None, verdict): "above", "below", "undecided"
-        (the interval does not settle it, or too few runs), "reference".
+        dict name -> (`Difference` or None, verdict), as `judge`; the reference's own
+        is (None, "reference").
     """
-    differences = {
-        name: compare(values, rows.get(reference, {}))
-        for name, values in rows.items()
-        if name != reference
-    }
+    said = judge(
+        {
+            name: compare(values, rows.get(reference, {}))
+            for name, values in rows.items()
+            if name != reference
+        }
+    )
+    if reference in rows:
+        said[reference] = None, "reference"
+    return said
+
+
+def judge(differences):
+    """Says what may be said of several differences at once.
+
+    Args:
+        differences: dict name -> `Difference` or None.
+    Returns:
+        dict name -> (`Difference` or None, verdict): "above", "below" or "undecided"
+        (the interval does not settle it, or too few runs).
+    """
     p_values = {name: math.nan if d is None else d.p for name, d in differences.items()}
     holds = holm(p_values)
     said = {}
@@ -107,8 +123,6 @@ def verdicts(rows, reference):
         if holds[name]:
             verdict = "above" if difference.mean > 0 else "below"
         said[name] = difference, verdict
-    if reference in rows:
-        said[reference] = None, "reference"
     return said
 
 

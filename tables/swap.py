@@ -27,6 +27,7 @@ def _table(fine_tuning, schedules):
         rows=_rows(fine_tuning),
         schedules=schedules,
         reference="lng",
+        pairs=(("swapped", "ln_longer"), ("swapped", "lng_short")),
         notes=(
             "LN-G has groups of 8. `swapped` begins with the weights of the row LN of "
             "the same seed, its scales and offsets included, and is trained for "

@@ -193,6 +193,17 @@ def test_page_tells_mean_spread_n_and_reference(tmp_path, trainings):
     assert "python train.py --model=toy --epochs=3 --batch_size=10 --norm=bn" in page
 
 
+def test_pairs_are_compared_in_a_table_of_their_own(tmp_path, trainings):
+    make(tmp_path)
+    table = dataclasses.replace(TABLE, pairs=(("b", "c"), ("c", "b"), ("b", "d")))
+    lines = training_table.write(table, "cpu", SCHEDULE, tmp_path).splitlines()
+    assert "| B | C | 3 | +19.99 [+19.99, +19.99] | above |" in lines
+    assert "| C | B | 3 | -19.99 [-19.99, -19.99] | below |" in lines
+    assert not any("| B | D |" in line for line in lines)  # no run of d
+    alone = training_table.write(TABLE, "cpu", SCHEDULE, tmp_path)
+    assert "against |" not in alone
+
+
 def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
     make(tmp_path, seeds=1)
     monkeypatch.undo()
