@@ -111,7 +111,7 @@ def text(name, card, accuracies, schedule):
     environment = card["environment"]
     versions = ", ".join(f"{n} {v}" for n, v in environment["versions"].items())
     test = 100 * card["test_accuracy"]
-    row = f"{render.percent(statistics.summarize(accuracies))} (n = {card['runs']})"
+    row = f"{render.percent(statistics.summarize(accuracies))} % (n = {card['runs']})"
     return f"""# {name}
 
 An image classifier of ten classes, row "{card["row"]}" of the comparison tables.
@@ -124,7 +124,7 @@ model = zoo.load("{name}")  # images (b, 32, 32, 3) in [-1, 1] -> logits (b, 10)
 | | |
 |---|---|
 | test accuracy, last epoch | {test:.2f} % (seed {card["seed"]}) |
-| all runs of the row | {row} %: this is the best of them by test accuracy |
+| all runs of the row | {row}: this is the best of them by test accuracy |
 | train accuracy | {100 * card["train_accuracy"]:.2f} % |
 | test loss | {card["test_loss"]:.4f} nats |
 | parameters | {card["parameters"]:,} |
@@ -133,8 +133,9 @@ model = zoo.load("{name}")  # images (b, 32, 32, 3) in [-1, 1] -> logits (b, 10)
 
 **Use.** Scale pixels as `pixels / 127.5 - 1`. Classes in order:
 {", ".join(card["classes"])}.
-`python train.py --evaluate={name} --dataset={card["dataset"]}` gives the test accuracy
-again; `--init={name}` starts from these weights.
+`python train.py --evaluate={name} --data_dir=DIR`
+gives the test accuracy again, `DIR` being the folder of the data; `--init={name}`
+starts a training from these weights.
 
 **Training.** {schedule.text}
 

@@ -74,7 +74,7 @@ def test_card_tells_numbers_data_command_limits_and_licence(published):
     page = (folder / f"{NAME}.md").read_text()
     for part in (
         "52.00 % (seed 1)",
-        "51.00 ± 1.41 (n = 2)",
+        "51.00 ± 1.41 % (n = 2)",
         records[1]["command"],
         card["sha256"],
         "**Limits.**",
