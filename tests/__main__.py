@@ -27,6 +27,7 @@ EVERYWHERE = (
     "test_package",
     "test_pallas",
     "test_resident",
+    "test_presets",
     "test_streaming",
     "test_swap.py",
     "test_training",
