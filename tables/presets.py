@@ -118,7 +118,9 @@ An image classifier of ten classes, row "{card["row"]}" of the comparison tables
 
 ```python
 import zoo
-model = zoo.load("{name}")  # images (b, 32, 32, 3) in [-1, 1] -> logits (b, 10)
+
+# Images (b, 32, 32, 3) in [-1, 1] -> logits (b, 10).
+model = zoo.load("{name}")
 ```
 
 | | |
