@@ -29,7 +29,7 @@ def choose(table, row, schedule, output, say=print):
         for rate in missing:
             record = run(table, row, schedule, rate, output, say)
             scores[rate] = score(table, record)
-    return max(scores, key=scores.get)
+    return _best(schedule, scores)
 
 
 def possible(table, row, schedule, output):
@@ -40,7 +40,7 @@ def possible(table, row, schedule, output):
     scores = _tried(table, row, schedule, output)
     if not scores:
         return list(schedule.rates)
-    return [] if _next_rates(schedule, scores) else [max(scores, key=scores.get)]
+    return [] if _next_rates(schedule, scores) else [_best(schedule, scores)]
 
 
 def _tried(table, row, schedule, output):
@@ -49,12 +49,18 @@ def _tried(table, row, schedule, output):
     return {rate: score(table, r) for rate, r in found.items() if r is not None}
 
 
+def _best(schedule, scores):
+    """Returns the rate of the highest score; of equal ones the first in the grid."""
+    in_order = (*schedule.learning_rates, *schedule.further_rates)
+    return max((r for r in in_order if r in scores), key=scores.get)
+
+
 def _next_rates(schedule, scores):
     """Returns the rates to try, given those that have a score; none if all are."""
     missing = [rate for rate in schedule.learning_rates if rate not in scores]
     if missing:
         return missing
-    i = schedule.rates.index(max(scores, key=scores.get))
+    i = schedule.rates.index(_best(schedule, scores))
     return [r for r in schedule.rates[max(i - 1, 0) : i + 2] if r not in scores]
 
 

@@ -140,6 +140,21 @@ def test_a_best_rate_at_the_edge_tries_the_next_beyond(tmp_path, trainings):
     assert "b,0.2,0.2000,False,False\n" in grid
 
 
+def test_of_equal_rates_the_first_of_the_grid_is_taken_then_and_later(
+    tmp_path, trainings, monkeypatch
+):
+    monkeypatch.setattr(tuning, "score", lambda table, record: 0.1)
+    wider = dataclasses.replace(SCHEDULE, further_rates=(0.05, 0.4))
+    table = dataclasses.replace(TABLE, schedules={"cpu": wider})
+    arguments = dict(output=tmp_path, say=lambda line: None)
+    page = training_table.run(table, "cpu", 1, ["a"], **arguments)
+    assert trainings[-1]["learning_rate"] == 0.1
+    assert "| A |" in page  # the run that is there is the one that is asked for
+    count = len(trainings)
+    assert training_table.run(table, "cpu", 1, ["a"], **arguments) == page
+    assert len(trainings) == count
+
+
 def test_finished_runs_are_not_repeated(tmp_path, trainings):
     first = make(tmp_path)
     count = len(trainings)
