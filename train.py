@@ -64,7 +64,8 @@ def evaluate(name):
     from zoo import evaluation, export, preset_store
 
     path = export.find(name)
-    card = preset_store.presets().get(name) if path.stem == name else None
+    of_zoo = path.resolve().parent == preset_store.FOLDER
+    card = preset_store.presets().get(path.stem) if of_zoo else None
     stored = path.parent / "flags.txt"
     if card:
         train_flags.prefer(dataset=card["dataset"])

@@ -29,11 +29,12 @@ def main(argument):
     keras.utils.set_random_seed(settings["seed"])
     sample = data.load()  # the bundled images: their size is all that counts
     model = assembly.build(settings, sample, steps=100)
-    images, labels = batches.Batches(
+    made = batches.Batches(
         *(sample.train.images, sample.train.labels, len(sample.class_names)),
         *(flags["batch_size"], settings["seed"]),
         epoch=0,
-    )[0]
+    )
+    images, labels = made.make(0)  # alone: threads would make the next ones meanwhile
     started = _resident()
     measured = {
         # train_on_batch returns the loss, so a step has ended when it returns.

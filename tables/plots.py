@@ -58,23 +58,35 @@ def save(path, picture):
 def bars(table, rows, labels):
     """One bar a row: the mean, each run as a dot, the standard deviation as a line.
 
-    The reference's mean goes through all bars; activations have a color of their own.
+    The reference's mean goes through all bars. If some rows have activations and some
+    have none, these are told apart by color.
     """
+    from matplotlib.patches import Patch
+
     picture = figure(8, 0.36 * len(rows) + 1.1)
     axes = picture.subplots()
     names = [name for name in labels if name in rows][::-1]
+    summaries = {name: statistics.summarize(list(rows[name].values())) for name in rows}
+    explained = []
     if table.reference in rows:
-        mean = statistics.summarize(list(rows[table.reference].values())).mean
-        axes.axvline(100 * mean, color="#555555", linestyle="--", linewidth=1)
+        mean = 100 * summaries[table.reference].mean
+        line = dict(color="#555555", linestyle="--", linewidth=1)
+        label = f"mean of {labels[table.reference]}"
+        explained.append(axes.axvline(mean, **line, label=label))
+    activated = {name: "activation" in table.row(name).flags for name in names}
+    colors = {False: "#4c78a8", True: "#f2a65a"}
+    if len(set(activated.values())) == 2:
+        explained.append(Patch(color=colors[False], label="without activations"))
+        explained.append(Patch(color=colors[True], label="with activations"))
     for i, name in enumerate(names):
-        summary = statistics.summarize(list(rows[name].values()))
+        summary, color = summaries[name], colors[activated[name]]
         spread = 0 if summary.n < 2 else 100 * summary.std
-        color = "#f2a65a" if table.row(name).flags.get("activation") else "#4c78a8"
-        if name == table.reference:
-            color = "#888888"
         axes.barh(i, 100 * summary.mean, xerr=spread, color=color, capsize=3)
         dots = [100 * value for value in rows[name].values()]
         axes.plot(dots, [i] * len(dots), "k.", markersize=4)
+    if explained:
+        place = dict(loc="outside upper center", ncols=len(explained))
+        picture.legend(handles=explained, fontsize=8, **place)
     ticks = [f"{labels[name]}, n={len(rows[name])}" for name in names]
     axes.set_yticks(range(len(names)), ticks)
     axes.set_xlim(left=0)  # a bar's length is what is compared

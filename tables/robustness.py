@@ -85,7 +85,7 @@ def measure(path, dataset, count):
     model = export.load(path)
 
     def accuracy(name, severity):
-        images = split_of(dataset, count, name, severity)
+        images = shifted_split(dataset, count, name, severity)
         return evaluation.evaluate(model, images)["accuracy"]
 
     shifted = {
@@ -96,12 +96,12 @@ def measure(path, dataset, count):
 
 
 @functools.cache  # made once for all models: 31 MB each at 10,000 images
-def split_of(dataset, count, name, severity):
+def shifted_split(dataset, count, name, severity):
     """Returns test images as a `zoo.data.Split`, shifted unless `name` is None."""
     from zoo import data
 
     if name is not None:
-        clean = split_of(dataset, count, None, 0)
+        clean = shifted_split(dataset, count, None, 0)
         return data.Split(
             corruptions.corrupt(clean.images, name, severity), clean.labels
         )

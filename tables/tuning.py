@@ -122,10 +122,11 @@ def grid(table, rows, schedule, output):
     writer.writerow(["row", "learning_rate", table.tuned_on, "chosen", "at_edge"])
     edges = schedule.rates[0], schedule.rates[-1]
     for row in rows:
-        possible_rates = possible(table, row, schedule, output)
-        for rate, value in _tried(table, row, schedule, output).items():
+        scores = _tried(table, row, schedule, output)
+        complete = not _next_rates(schedule, scores)
+        for rate, value in scores.items():
             text_value = "diverged" if value < 0 else f"{value:.4f}"
-            taken = [rate] == possible_rates
+            taken = complete and rate == _best(schedule, scores)
             line = [row.name, rate, text_value, taken, taken and rate in edges]
             writer.writerow(line)
     return text.getvalue()

@@ -43,7 +43,7 @@ def trained(monkeypatch, tmp_path):
         data, "load", lambda *arguments: data.Data("toy", test, test, (), "toy")
     )
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
-    robustness.split_of.cache_clear()
+    robustness.shifted_split.cache_clear()
     return seen, test, tmp_path / "results" / "robustness" / "smoke"
 
 

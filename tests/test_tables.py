@@ -232,6 +232,21 @@ def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
     np.testing.assert_allclose(drawn, [[4, 49.8], [8, 29.81]])
 
 
+def test_bars_show_the_reference_and_tell_activations_apart():
+    activated = Row("c", "C", {"norm": "bn", "activation": "relu"})
+    table = dataclasses.replace(TABLE, rows=(*TABLE.rows[:2], activated))
+    rows = {"a": {0: 0.2, 1: 0.4}, "b": {0: 0.5}, "c": {0: 0.7}}
+    picture = plots.bars(table, rows, {row.name: row.label for row in table.rows})
+    (axes,) = picture.axes
+    line = next(line for line in axes.lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(line.get_xdata(), [30, 30])
+    c, b, a = axes.patches  # from below
+    np.testing.assert_allclose([bar.get_width() for bar in (a, b, c)], [30, 50, 70])
+    assert a.get_facecolor() == b.get_facecolor() != c.get_facecolor()
+    told = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert told == ["mean of A", "without activations", "with activations"]
+
+
 def test_diverged_rates_are_results_and_other_failures_are_not(
     tmp_path, trainings, monkeypatch
 ):

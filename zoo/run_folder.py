@@ -31,6 +31,7 @@ _PACKAGES = (
     *("keras", "numpy", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch"),
     *("tensorflow-datasets", "keras-cv", "pillow"),
 )
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPORARY = ".tmp"
 
 
@@ -173,10 +174,7 @@ def _devices():
     return [device.name for device in tf.config.list_logical_devices()]
 
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def git_commit(root=ROOT):
+def git_commit(root=_ROOT):
     """Returns the commit and whether files differ from it, or None outside git."""
 
     def git(*arguments):
