@@ -57,8 +57,10 @@ def test_every_shift_and_severity_is_measured_on_balanced_images(trained):
     of_one = [images for model, images in seen if model == "resnet_na-bn-seed0"]
     assert len(of_one) == 1 + 4 * 5
     chosen = data.balanced_choice(test.labels, 200)
-    wanted = corruptions.corrupt(test.images[chosen], "noise", 1)
-    np.testing.assert_array_equal(of_one[0], wanted)
+    for i, name in enumerate(corruptions.CORRUPTIONS):
+        for j, severity in enumerate(corruptions.SEVERITIES):
+            wanted = corruptions.corrupt(test.images[chosen], name, severity)
+            np.testing.assert_array_equal(of_one[5 * i + j], wanted)
     np.testing.assert_array_equal(of_one[-1], test.images[chosen])  # clean
     record = json.loads((output / "runs/resnet_na/bn/seed0.json").read_text())
     assert {len(values) for values in record["shifted"].values()} == {5}

@@ -153,6 +153,13 @@ def test_of_equal_rates_the_first_of_the_grid_is_taken_then_and_later(
     count = len(trainings)
     assert training_table.run(table, "cpu", 1, ["a"], **arguments) == page
     assert len(trainings) == count
+    assert "a,0.1,0.1000,True,False\n" in (tmp_path / "tuning.csv").read_text()
+
+
+def test_rows_are_run_in_the_order_they_are_named_in(tmp_path, trainings):
+    make(tmp_path, seeds=1, only=["c", "a"])
+    published = [flags for flags in trainings if flags["seed"] != tuning.SEED]
+    assert [flags["norm"] for flags in published] == ["lng", "bn"]
 
 
 def test_finished_runs_are_not_repeated(tmp_path, trainings):
