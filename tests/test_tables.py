@@ -1,8 +1,7 @@
-"""The machinery of the tables: statistics, runs that are not repeated, pages."""
+"""The machinery of the tables: tuning, runs that are not repeated, pages."""
 
 import dataclasses
 import json
-import math
 import os
 
 import numpy as np
@@ -350,49 +349,6 @@ def test_failed_and_interrupted_train_py_are_raised(tmp_path, monkeypatch):
 def test_key_tells_flags_apart_and_ignores_their_order():
     assert runs.key({"a": 1, "b": 2}) == runs.key({"b": 2, "a": 1})
     assert runs.key({"a": 1}) != runs.key({"a": 2})
-
-
-def test_summary_is_the_sample_standard_deviation():
-    summary = statistics.summarize([1.0, 2.0, 4.0])
-    assert summary.mean == pytest.approx(7 / 3)
-    assert summary.std == pytest.approx(math.sqrt(7 / 3))
-    assert math.isnan(statistics.summarize([1.0]).std)
-
-
-def test_difference_has_the_students_interval_of_paired_runs():
-    reference = {0: 0.30, 1: 0.40, 2: 0.50}
-    values = {0: 0.31, 1: 0.42, 2: 0.53, 7: 0.9}  # seed 7 has no partner
-    found = statistics.compare(values, reference)
-    # Differences 0.01, 0.02, 0.03; t(0.975, 2) = 4.3027 from a printed table.
-    reach = 4.3027 * 0.01 / math.sqrt(3)
-    assert found.n == 3
-    assert found.mean == pytest.approx(0.02)
-    assert found.low == pytest.approx(0.02 - reach, rel=1e-4)
-    assert found.high == pytest.approx(0.02 + reach, rel=1e-4)
-    assert found.p == pytest.approx(0.0742, abs=1e-4)  # t = 3.4641, 2 degrees
-    assert statistics.compare({0: 1.0}, {1: 1.0}) is None
-    assert math.isnan(statistics.compare({0: 1.0}, {0: 0.5}).low)
-
-
-def test_holm_is_stricter_than_each_test_alone():
-    p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}
-    # 0.01 <= 0.05 / 3, but 0.03 > 0.05 / 2, and then 0.04 is not asked any more.
-    assert statistics.holm(p_values) == {"a": True, "b": False, "c": False, "d": False}
-
-
-def test_no_winner_is_named_inside_the_noise():
-    rng = np.random.default_rng(0)
-    noise = {n: dict(enumerate(rng.normal(0.5, 0.01, 3))) for n in "abcde"}
-    assert len(statistics.leaders(noise)) == 5
-    assert {v for _, v in statistics.verdicts(noise, "a").values()} == {
-        "reference",
-        "undecided",
-    }
-    single = {"a": {0: 0.1}, "b": {0: 0.9}}
-    assert statistics.verdicts(single, "a")["b"][1] == "undecided"
-    clear = {**noise, "f": {s: v + 0.2 for s, v in noise["a"].items()}}
-    assert statistics.verdicts(clear, "a")["f"][1] == "above"
-    assert statistics.verdicts(clear, "f")["a"][1] == "below"
 
 
 def test_percent_shows_no_spread_for_one_run():
