@@ -34,7 +34,10 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_list(
-    "only", [], "Names of rows to run, in this order, with commas. Default: all rows."
+    "only",
+    [],
+    "Names of rows to run, in this order, with commas. Default: all rows. Of cost and "
+    "robustness, which measure the rows of two tables, also TABLE or TABLE/ROW.",
 )
 flags.DEFINE_string(
     "data_dir",

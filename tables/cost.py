@@ -8,35 +8,27 @@ import pathlib
 import subprocess
 import sys
 
-from tables import resnet_na as resnet_na_table
-from tables import runs, statistics, training_table
-from tables import vit as vit_table
+from tables import runs, sources, statistics, training_table
 
-SOURCES = (resnet_na_table.TABLE, vit_table.TABLE)
 ROUNDS = {"smoke": 2, "cpu": 3, "full": 3}
 REPEATS = {"smoke": 2, "cpu": 20, "full": 100}
 QUANTITIES = ("step_ms", "predict_ms", "latency_ms", "memory_mb")
 
 
 def run(budget, seeds, only, output):
-    """See tables/__init__.py. `seeds` is the number of rounds; each measures all rows.
+    """See tables/__init__.py, and tables/sources.py for `only`.
 
-    The rows of a round follow one another, so that what slows the machine for a while
-    hits all of them and not the rounds of one.
+    `seeds` is the number of rounds; each measures all rows. The rows of a round
+    follow one another, so that what slows the machine for a while hits all of them and
+    not the rounds of one.
     """
     output = pathlib.Path(output)
-    known = [row.name for table in SOURCES for row in table.rows]
-    unknown = [name for name in only if name not in known]
-    if unknown:
-        raise ValueError(
-            f"Table cost has no row {unknown[0]!r}. Its rows: {', '.join(known)}."
-        )
+    wanted = sources.selected("cost", only)
     for number in range(ROUNDS[budget] if seeds is None else seeds):
-        for table in SOURCES:
+        for table, rows in wanted:
             schedule = training_table.schedule_of(table, budget)
-            for row in table.rows:
-                if not only or row.name in only:
-                    ensure(table, row, schedule, number, budget, output)
+            for row in rows:
+                ensure(table, row, schedule, number, budget, output)
     text = page(budget, output)
     runs.write(output / "table.md", text)
     return text
@@ -94,7 +86,7 @@ def page(budget, output):
     """Returns the table as Markdown and writes table.csv beside it."""
     parts, lines = [], []
     conditions = set()
-    for table in SOURCES:
+    for table in sources.TABLES:
         schedule = training_table.schedule_of(table, budget)
         records = read_all(table, schedule, budget, output)
         if records:

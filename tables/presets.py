@@ -7,7 +7,6 @@ Takes what is trained; a row without a finished run is left out and named.
 
 import json
 import pathlib
-import shutil
 
 from tables import render, resnet_na, runs, statistics, training_table, vit
 from zoo import preset_store
@@ -79,10 +78,7 @@ def publish(name, table, row, records, schedule, output):
             f"the record of {row.name} seed {seed} in results/{table.name} and train "
             "it again"
         )
-    output.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    shutil.copyfile(model, temporary)
-    temporary.replace(path)
+    runs.copy(model, path)
     accuracies = [r["result"]["test_accuracy"] for r in finished.values()]
     card = {
         "sha256": preset_store.checksum(path),

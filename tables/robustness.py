@@ -9,27 +9,25 @@ import pathlib
 
 import numpy as np
 
-from tables import corruptions, plots, render, runs, statistics, training_table
-from tables import resnet_na as resnet_na_table
-from tables import vit as vit_table
+from tables import (
+    corruptions,
+    plots,
+    render,
+    runs,
+    sources,
+    statistics,
+    training_table,
+)
 
-SOURCES = (resnet_na_table.TABLE, vit_table.TABLE)
 # Images of the test set, class-balanced; 10,000 are all of it.
 IMAGES = {"smoke": 200, "cpu": 10_000, "full": 10_000}
 
 
 def run(budget, seeds, only, output):
-    """See tables/__init__.py. `only` names rows of either source table."""
+    """See tables/__init__.py, and tables/sources.py for `only`."""
     output = pathlib.Path(output)
-    known = [row.name for table in SOURCES for row in table.rows]
-    unknown = [name for name in only if name not in known]
-    if unknown:
-        raise ValueError(
-            f"Table robustness has no row {unknown[0]!r}. Its rows: {', '.join(known)}."
-        )
     pages = []
-    for table in SOURCES:
-        rows = [row for row in table.rows if not only or row.name in only]
+    for table, rows in sources.selected("robustness", only):
         schedule = training_table.schedule_of(table, budget)
         for seed in range(schedule.seeds if seeds is None else seeds):
             for row in rows:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -98,14 +99,32 @@ def ensure(path, name, flags, backend=None, say=print):
 
 
 def ensure_model(path, name, flags, backend=None, say=print):
-    """Returns the path of a run's model.keras, training again if it is not there."""
+    """Returns the path of a run's model.keras in its work folder.
+
+    What is not there is copied from the preset it was published as, or trained; if it
+    has a record, that is replaced by the new run's.
+    """
     model = work_folder(flags) / "model.keras"
-    if not model.exists():
-        if pathlib.Path(path).exists():
-            say(f"{name}: the record is here, its model is not; training it again")
-            pathlib.Path(path).unlink()
-        ensure(path, name, flags, backend, say)
+    if model.exists():
+        return model
+    if read(path, flags) is not None:
+        published = _published(flags)
+        if published is not None:
+            return copy(published, model)
+        say(f"{name}: the record is here, its model is not; training it again")
+    pathlib.Path(path).unlink(missing_ok=True)
+    ensure(path, name, flags, backend, say)
     return model
+
+
+def _published(flags):
+    """Returns the path of the preset that a run became, or None."""
+    from zoo import preset_store  # imports Keras, which reading records does without
+
+    for name, card in preset_store.presets().items():
+        if card["command"] == command(flags):
+            return preset_store.preset_path(name)
+    return None
 
 
 def write(path, text):
@@ -115,6 +134,16 @@ def write(path, text):
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def copy(source, target):
+    """Copies a file so that the target is whole or not there; returns the target."""
+    target = pathlib.Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+    return target
 
 
 def _train(flags, folder, backend):

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from tables import corruptions, cost, robustness, runs, training_table
+from tables import corruptions, cost, robustness, runs, sources, training_table
 from zoo import data, evaluation, export
 
-TABLE = robustness.SOURCES[0]
+TABLE = sources.TABLES[0]
 SCHEDULE = training_table.schedule_of(TABLE, "smoke")
 ROWS = ["bn", "ln"]
 
@@ -90,10 +90,26 @@ def test_page_compares_the_mean_of_shifts(trained):
     assert len(lines) == 1 + 3 * 21
 
 
-def test_unknown_rows_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("only", "of_resnet", "of_vit"),
+    [
+        (["ln"], ["ln"], ["ln"]),
+        (["vit/ln", "bn"], ["bn"], ["ln"]),
+        (["vit"], [], ["ln", "rms", "lng_4", "lng_8", "lng_16", "lng_32"]),
+    ],
+)
+def test_rows_are_chosen_by_table_and_name(only, of_resnet, of_vit):
+    chosen = sources.selected("cost", only)
+    assert [table.name for table, _ in chosen] == ["resnet_na", "vit"]
+    names = [[row.name for row in rows] for _, rows in chosen]
+    assert names == [of_resnet, of_vit]
+
+
+@pytest.mark.parametrize("name", ["lng_7", "vit/bn"])
+def test_unknown_rows_are_refused(name, tmp_path):
     for table in (robustness, cost):
-        with pytest.raises(ValueError, match="no row 'lng_7'. Its rows: none, bn"):
-            table.run("smoke", 1, ["lng_7"], tmp_path)
+        with pytest.raises(ValueError, match=f"no row '{name}'. Its rows: resnet_na:"):
+            table.run("smoke", 1, [name], tmp_path)
 
 
 def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from tables import plots, render, runs, statistics, training_table, tuning
 from tables.declaration import Row, Schedule, Table
+from zoo import preset_store
 
 TABLE = Table(
     name="toy",
@@ -287,6 +288,26 @@ def test_model_that_is_gone_is_trained_again(tmp_path, trainings):
     (runs.work_folder(flags) / "model.keras").unlink()
     runs.ensure_model(path, "toy-a-seed0", flags, say=lambda line: None)
     assert trainings[count:] == [flags]
+
+
+def test_model_that_is_gone_is_taken_from_its_preset(tmp_path, trainings, monkeypatch):
+    make(tmp_path, seeds=1)
+    flags = training_table.flags_of(TABLE.rows[0], SCHEDULE, 0.2, 0)
+    path = tmp_path / "runs" / "a" / "seed0.json"
+    record = path.read_bytes()
+    published = tmp_path / "toy.keras"
+    published.write_text("published weights")
+    cards = {"other": {"command": "python train.py --model=toy"}}
+    cards["toy"] = {"command": runs.command(flags)}
+    monkeypatch.setattr(preset_store, "presets", lambda: cards)
+    monkeypatch.setattr(preset_store, "preset_path", {"toy": published}.get)
+    model = runs.work_folder(flags) / "model.keras"
+    model.unlink()
+    count = len(trainings)
+    assert runs.ensure_model(path, "toy-a-seed0", flags) == model
+    assert model.read_text() == "published weights"
+    assert len(trainings) == count
+    assert path.read_bytes() == record
 
 
 def test_a_row_that_begins_with_another_gets_its_model(tmp_path, trainings):
