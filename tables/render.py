@@ -27,7 +27,8 @@ def markdown(table, budget, schedule, records):
     if not rows:
         return "\n".join([*lines, "No run is finished.", ""])
     lines += _table(table, records, rows)
-    lines += ["", *_reading(table, rows), "", *_pairs(table, rows)]
+    lines += ["", *_reading(table, rows), ""]
+    lines += pairs(table, rows, _words(table.measure))
     lines += _conditions(table, budget, records)
     lines += [f"- {note}" for note in table.notes]
     lines += ["", *_commands(table, records)]
@@ -129,8 +130,14 @@ def _reading(table, rows):
     ]
 
 
-def _pairs(table, rows):
-    """The table of the declared pairs whose rows are both there."""
+def pairs(table, rows, quantity):
+    """Returns the lines of the declared pairs whose rows are both there.
+
+    Args:
+        table: of tables/declaration.py.
+        rows: dict row name -> dict seed -> the compared quantity, a fraction.
+        quantity: its name, the head of its column.
+    """
     found = {
         (name, other): statistics.compare(rows[name], rows[other])
         for name, other in table.pairs
@@ -139,7 +146,7 @@ def _pairs(table, rows):
     said = statistics.judge(found)
     if not said:
         return []
-    lines = [["row", "against", "n", _words(table.measure), "verdict"], ["---"] * 5]
+    lines = [["row", "against", "n", quantity, "verdict"], ["---"] * 5]
     for (name, other), (found, verdict) in said.items():
         cells = [table.row(name).label, table.row(other).label]
         cells += ["0" if found is None else str(found.n), difference(found), verdict]

@@ -126,35 +126,63 @@ def mean_shifted(measured):
     return float(np.mean(list(measured["shifted"].values())))
 
 
+def kept(measured):
+    """Returns the mean accuracy over all shifts as a fraction of the clean one."""
+    return mean_shifted(measured) / measured["clean"]
+
+
 def page(table, budget, schedule, output):
     """Writes the CSV and picture of one source table; returns its part of the page."""
     records = read_all(table, schedule, output)
     if not records:
         return f"## {table.title}\n\nNo model is measured.\n"
-    rows = {
-        name: {seed: mean_shifted(measured) for seed, measured in of_row.items()}
-        for name, of_row in records.items()
-    }
-    said = statistics.verdicts(rows, table.reference)
-    labels = {row.name: row.label for row in table.rows}
-    head = ["row", "n", "clean", *corruptions.CORRUPTIONS, "mean of shifts"]
-    head += ["kept of clean", f"mean against {labels[table.reference]}", "verdict"]
-    lines = [head, ["---"] * len(head)]
-    for name in (row.name for row in table.rows if row.name in records):
-        of_row = records[name].values()
-        clean = statistics.summarize([m["clean"] for m in of_row])
-        shifted = statistics.summarize(list(rows[name].values()))
-        cells = [labels[name], str(clean.n), render.percent(clean)]
-        for shift in corruptions.CORRUPTIONS:
-            means = [float(np.mean(m["shifted"][shift])) for m in of_row]
-            cells.append(render.percent(statistics.summarize(means)))
-        difference, verdict = said[name]
-        cells += [render.percent(shifted), f"{100 * shifted.mean / clean.mean:.1f}"]
-        lines.append([*cells, render.difference(difference), verdict])
     runs.write(output / f"{table.name}.csv", csv_text(records))
     plots.save(output / f"{table.name}.png", picture(table, records))
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"## {table.title}\n\n{schedule.text}\n\n{body}\n"
+    lines = [f"## {table.title}", "", schedule.text, ""]
+    lines += [*_accuracies(table, records), ""]
+    for quantity, words in ((mean_shifted, "mean of shifts"), (kept, "kept of clean")):
+        lines += _compared(table, _each(records, quantity), words)
+    return "\n".join(lines)
+
+
+def _each(records, quantity):
+    """Returns dict row -> dict seed -> quantity(measured)."""
+    return {
+        name: {seed: quantity(measured) for seed, measured in of_row.items()}
+        for name, of_row in records.items()
+    }
+
+
+def _accuracies(table, records):
+    """The lines of the table of accuracies."""
+    head = ["row", "n", "clean", *corruptions.CORRUPTIONS]
+    lines = [head, ["---"] * len(head)]
+    for row in (row for row in table.rows if row.name in records):
+        of_row = records[row.name].values()
+        cells = [row.label, str(len(of_row)), _percent(m["clean"] for m in of_row)]
+        cells += [
+            _percent(float(np.mean(m["shifted"][shift])) for m in of_row)
+            for shift in corruptions.CORRUPTIONS
+        ]
+        lines.append(cells)
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _compared(table, rows, words):
+    """The lines of a quantity: every row against the reference, and the pairs."""
+    said = statistics.verdicts(rows, table.reference)
+    against = f"against {table.row(table.reference).label}"
+    lines = [["row", words, against, "verdict"], ["---"] * 4]
+    for row in (row for row in table.rows if row.name in rows):
+        difference, verdict = said[row.name]
+        shown = _percent(rows[row.name].values()), render.difference(difference)
+        lines.append([row.label, *shown, verdict])
+    lines = [f"| {' | '.join(cells)} |" for cells in lines]
+    return [*lines, "", *render.pairs(table, rows, words)]
+
+
+def _percent(values):
+    return render.percent(statistics.summarize(list(values)))
 
 
 def csv_text(records):
@@ -203,8 +231,9 @@ def _conditions(budget):
         "severities of CIFAR-10-C (noise, blur, brightness, contrast; made by "
         "tables/corruptions.py). No model has seen a shifted image.",
         "- Accuracy in percent, mean ± standard deviation over n models; a shift's "
-        "column is the mean over its severities. `kept of clean` is the mean of shifts "
-        "in percent of the clean accuracy.",
+        "column is the mean over its severities, `mean of shifts` the mean over all "
+        "shifts, `kept of clean` that in percent of the clean accuracy. A model near "
+        "chance (10 %) keeps much because it has little to lose.",
         "- Differences in percentage points, paired by seed, with their 95% Student "
         "interval; verdicts by Holm's procedure at 5 % over the rows of a table.",
         f"- Again: `python reproduce.py robustness --budget={budget}`",

@@ -69,6 +69,12 @@ TABLE = Table(
     ),
     schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
     reference="ln",
+    pairs=(
+        ("lng_8", "lng_4"),
+        ("lng_8", "lng_16"),
+        ("lng_8", "lng_32"),
+        ("lng_8", "rms"),
+    ),
     notes=(
         "The number after LN-G is the channels a group; LN is the one group of the "
         "whole width (64; ViT-Ti 192).",

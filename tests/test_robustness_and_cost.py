@@ -34,7 +34,8 @@ def trained(monkeypatch, tmp_path):
 
     def evaluate(model, split):
         seen.append((model, split.images))
-        return {"accuracy": float(split.images.mean() / 255)}
+        better = 0.2 * ("-ln-" in model)
+        return {"accuracy": float(split.images.mean() / 255) + better}
 
     monkeypatch.setattr(training_table, "ensure", ensure)
     monkeypatch.setattr(runs, "ensure_model", lambda path, name, *rest: name)
@@ -79,12 +80,25 @@ def test_measured_models_are_not_measured_again(trained):
 def test_page_compares_the_mean_of_shifts(trained):
     _, _, output = trained
     page = make(output)
-    line = next(line for line in page.splitlines() if line.startswith("| LN (space"))
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[1] == "1"  # the other run diverged
-    record = json.loads((output / "runs/resnet_na/ln/seed0.json").read_text())
-    assert cells[7] == f"{100 * robustness.mean_shifted(record):.2f}"
-    assert cells[-1] == "undecided"
+    accuracies, shifted, shifted_pair, kept, kept_pair, *_ = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("| LN (space")
+    ]
+    ln, bn = (
+        json.loads((output / f"runs/resnet_na/{row}/seed0.json").read_text())
+        for row in ("ln", "bn")
+    )
+    clean, noise = ln["clean"], np.mean(ln["shifted"]["noise"])
+    assert accuracies[1] == "1"  # the other run diverged
+    assert accuracies[2:4] == [f"{100 * clean:.2f}", f"{100 * noise:.2f}"]
+    mean, of_bn = (np.mean([*record["shifted"].values()]) for record in (ln, bn))
+    gain, gain_kept = mean - of_bn, mean / clean - of_bn / bn["clean"]
+    assert shifted[1:] == [f"{100 * mean:.2f}", f"{100 * gain:+.2f}", "undecided"]
+    assert kept[1] == f"{100 * mean / clean:.2f}"
+    assert kept[2:] == [f"{100 * gain_kept:+.2f}", "undecided"]
+    assert shifted_pair[1:] == ["BN", "1", f"{100 * gain:+.2f}", "undecided"]
+    assert kept_pair[3] == f"{100 * gain_kept:+.2f}"
     assert (output / "resnet_na.png").exists()
     lines = (output / "resnet_na.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 * 21
