@@ -31,6 +31,25 @@ class Schedule:
         return tuple(sorted((*self.learning_rates, *self.further_rates)))
 
 
+def smoke_schedule(flags, learning_rates, text):
+    """Returns the schedule of the budget smoke: seconds a run, on the bundled sample.
+
+    Args:
+        flags: of every run, besides those of the sample.
+        learning_rates: the grid.
+        text: what is trained, such as "ResNet-8".
+    """
+    sample = dict(dataset="cifar10_sample", train_examples=640)
+    return Schedule(
+        flags={**flags, **sample, "epochs": 1, "batch_size": 64},
+        learning_rates=learning_rates,
+        tuning_flags=dict(train_examples=320, validation_examples=320),
+        seeds=2,
+        text=f"{text}, 640 images of the bundled sample, one epoch of batches of 64. "
+        "It proves the machinery; its numbers mean nothing.",
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table whose numbers come from trainings.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tables import plots, resnet_na, training_table
-from tables.declaration import Row, Schedule, Table
+from tables.declaration import Row, Schedule, Table, smoke_schedule
 
 NORMS = {
     "relu_bn": ("BN, ReLU", {"norm": "bn", "activation": "relu"}),
@@ -12,19 +12,8 @@ NORMS = {
 }
 WIDTHS, DEPTHS = (8, 16), (8, 14, 20)
 
-_SMOKE = Schedule(
-    flags=dict(
-        **resnet_na.SETTINGS,
-        dataset="cifar10_sample",
-        train_examples=640,
-        epochs=1,
-        batch_size=64,
-    ),
-    learning_rates=(0.1, 0.03),
-    tuning_flags=dict(train_examples=320, validation_examples=320),
-    seeds=2,
-    text="640 images of the bundled sample, one epoch of batches of 64. It proves the "
-    "machinery; its numbers mean nothing.",
+_SMOKE = smoke_schedule(
+    resnet_na.SETTINGS, (0.1, 0.03), "ResNets without activations and with"
 )
 _CPU = Schedule(
     flags=dict(

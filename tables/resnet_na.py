@@ -1,7 +1,7 @@
 """Table 1: normalizations in a ResNet without activations, and with ReLU, CIFAR-10."""
 
 from tables import training_table
-from tables.declaration import Row, Schedule, Table
+from tables.declaration import Row, Schedule, Table, smoke_schedule
 
 
 def _row(norm, label, activation=None, **flags):
@@ -23,21 +23,7 @@ SETTINGS = dict(
     label_smoothing=0.0,
     clip_norm=1.0,
 )
-_SMOKE = Schedule(
-    flags=dict(
-        **SETTINGS,
-        depth=8,
-        dataset="cifar10_sample",
-        train_examples=640,
-        epochs=1,
-        batch_size=64,
-    ),
-    learning_rates=(0.1, 0.03),
-    tuning_flags=dict(train_examples=320, validation_examples=320),
-    seeds=2,
-    text="ResNet-8, 640 images of the bundled sample, one epoch of batches of 64. It "
-    "proves the machinery; its numbers mean nothing.",
-)
+_SMOKE = smoke_schedule({**SETTINGS, "depth": 8}, (0.1, 0.03), "ResNet-8")
 _CPU = Schedule(
     flags=dict(**SETTINGS, depth=8, dataset="cifar10", epochs=8, batch_size=128),
     learning_rates=(0.03, 0.1, 0.3),

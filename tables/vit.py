@@ -1,7 +1,7 @@
 """Table 2: the group size of LN in a Vision Transformer, CIFAR-10."""
 
 from tables import training_table
-from tables.declaration import Row, Schedule, Table
+from tables.declaration import Row, Schedule, Table, smoke_schedule
 
 # Every setting is named: a changed default of train.py must not change a table.
 SETTINGS = dict(
@@ -13,21 +13,7 @@ SETTINGS = dict(
     clip_norm=1.0,
 )
 _SMALL = dict(model="vit", depth=6, width=64, heads=4, patch_size=4, pool="mean")
-_SMOKE = Schedule(
-    flags=dict(
-        **SETTINGS,
-        **_SMALL,
-        dataset="cifar10_sample",
-        train_examples=640,
-        epochs=1,
-        batch_size=64,
-    ),
-    learning_rates=(0.001, 0.003),
-    tuning_flags=dict(train_examples=320, validation_examples=320),
-    seeds=2,
-    text="the default vit, 640 images of the bundled sample, one epoch of batches of "
-    "64. It proves the machinery; its numbers mean nothing.",
-)
+_SMOKE = smoke_schedule({**SETTINGS, **_SMALL}, (0.001, 0.003), "the default vit")
 _CPU = Schedule(
     flags=dict(**SETTINGS, **_SMALL, dataset="cifar10", epochs=6, batch_size=128),
     learning_rates=(0.0003, 0.001, 0.003),
