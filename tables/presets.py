@@ -69,16 +69,14 @@ def publish(name, table, row, records, schedule, output):
     record = finished[seed]
     model = runs.work_folder(record["flags"]) / "model.keras"
     path = output / f"{name}.keras"
-    if not model.exists():
-        stored = preset_store.presets(output).get(name)
-        if stored and stored["command"] == record["command"]:
-            return stored  # published from a run whose folder is gone
+    if model.exists():
+        runs.copy(model, path)
+    elif not _is_published(name, record, output):
         raise runs.RunFailed(
             f"{name}: {model} is gone; delete "
             f"the record of {row.name} seed {seed} in results/{table.name} and train "
             "it again"
         )
-    runs.copy(model, path)
     accuracies = [r["result"]["test_accuracy"] for r in finished.values()]
     card = {
         "sha256": preset_store.checksum(path),
@@ -100,6 +98,12 @@ def publish(name, table, row, records, schedule, output):
     runs.write(output / f"{name}.md", text(name, card, accuracies, schedule))
     runs.write(output / f"{name}.json", json.dumps(card, indent=1) + "\n")
     return card
+
+
+def _is_published(name, record, output):
+    """Tells whether NAME.keras is the model of this run, whose folder may be gone."""
+    stored = preset_store.presets(output).get(name)
+    return stored is not None and stored["command"] == record["command"]
 
 
 def text(name, card, accuracies, schedule):
