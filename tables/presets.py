@@ -101,9 +101,15 @@ def publish(name, table, row, records, schedule, output):
 
 
 def _is_published(name, record, output):
-    """Tells whether NAME.keras is the model of this run, whose folder may be gone."""
+    """Tells whether NAME.keras is the model of this run, whose folder may be gone.
+
+    Raises:
+        ValueError: if it should be, and is damaged.
+    """
     stored = preset_store.presets(output).get(name)
-    return stored is not None and stored["command"] == record["command"]
+    if stored is None or stored["command"] != record["command"]:
+        return False
+    return preset_store.preset_path(name, output).exists()
 
 
 def text(name, card, accuracies, schedule):

@@ -102,16 +102,24 @@ def test_unknown_preset_lists_the_known(published):
         preset_store.load("resnet", folder)
 
 
-def test_published_again_without_its_run_is_unchanged(published):
+def test_published_again_without_its_run_keeps_the_model(published):
     folder, _, records = published
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for path in runs.WORK.glob("*/model.keras"):
         path.unlink()
     publishing.publish(NAME, resnet_na.TABLE, ROW, records, SCHEDULE, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    more = {**records, 2: record(2, 0.48)}
+    publishing.publish(NAME, resnet_na.TABLE, ROW, more, SCHEDULE, folder)
+    assert preset_store.presets(folder)[NAME]["runs"] == 3
+    assert "50.00 ± 2.00 % (n = 3)" in (folder / f"{NAME}.md").read_text()
+    assert (folder / f"{NAME}.keras").read_bytes() == before[f"{NAME}.keras"]
     better = {**records, 2: record(2, 0.6)}
     with pytest.raises(runs.RunFailed, match="is gone"):
         publishing.publish(NAME, resnet_na.TABLE, ROW, better, SCHEDULE, folder)
+    (folder / f"{NAME}.keras").write_bytes(b"spoiled")
+    with pytest.raises(ValueError, match="is damaged"):
+        publishing.publish(NAME, resnet_na.TABLE, ROW, more, SCHEDULE, folder)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.presets()))
