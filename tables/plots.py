@@ -70,9 +70,7 @@ def bars(table, rows, labels):
     explained = []
     if table.reference in rows:
         mean = 100 * summaries[table.reference].mean
-        line = dict(color="#555555", linestyle="--", linewidth=1)
-        label = f"mean of {labels[table.reference]}"
-        explained.append(axes.axvline(mean, **line, label=label))
+        explained.append(_reference_line(axes.axvline, mean, table))
     activated = {name: "activation" in table.row(name).flags for name in names}
     colors = {False: "#4c78a8", True: "#f2a65a"}
     if len(set(activated.values())) == 2:
@@ -94,6 +92,11 @@ def bars(table, rows, labels):
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     return picture
+
+
+def _reference_line(draw_line, mean, table):
+    label = f"mean of {table.row(table.reference).label}"
+    return draw_line(mean, color="#555555", linestyle="--", linewidth=1, label=label)
 
 
 def curves(records, labels):
@@ -118,7 +121,10 @@ def curves(records, labels):
 
 
 def by_group_size(table, rows):
-    """Accuracy against group size, a line for each norm that was run with two sizes."""
+    """Accuracy against group size, a line for each norm that was run with two sizes.
+
+    The reference's mean goes through all sizes.
+    """
     lines = {}
     for row in table.rows:
         size = row.flags.get("group_size")
@@ -140,6 +146,9 @@ def by_group_size(table, rows):
         means = [100 * s.mean for s in summaries]
         spreads = [0 if s.n < 2 else 100 * s.std for s in summaries]
         axes.errorbar(sizes, means, spreads, marker="o", capsize=3, label=what)
+    if table.reference in rows:
+        mean = 100 * statistics.summarize(list(rows[table.reference].values())).mean
+        _reference_line(axes.axhline, mean, table)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set(xlabel="channels a group", ylabel=f"{table.measure.replace('_', ' ')}, %")

@@ -236,6 +236,9 @@ def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
     (axes,) = sizes.axes
     drawn = axes.lines[0].get_xydata()
     np.testing.assert_allclose(drawn, [[4, 49.8], [8, 29.81]])
+    reference = next(line for line in axes.lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(reference.get_ydata(), [29.8, 29.8])
+    assert reference.get_label() == "mean of A"
 
 
 def test_bars_show_the_reference_and_tell_activations_apart():
