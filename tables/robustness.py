@@ -138,7 +138,8 @@ def page(table, budget, schedule, output):
         return f"## {table.title}\n\nNo model is measured.\n"
     runs.write(output / f"{table.name}.csv", csv_text(records))
     plots.save(output / f"{table.name}.png", picture(table, records))
-    lines = [f"## {table.title}", "", schedule.text, ""]
+    conditions = schedule.text[:1].upper() + schedule.text[1:]
+    lines = [f"## {table.title}", "", conditions, ""]
     lines += [*_accuracies(table, records), ""]
     for quantity, words in ((mean_shifted, "mean of shifts"), (kept, "kept of clean")):
         lines += _compared(table, _each(records, quantity), words)
