@@ -11,12 +11,13 @@ is eager. "copy" is a copy of the input. Writes a CSV and a plot to `--output`.
 """
 
 import argparse
-import csv
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+
+from tables import files
 
 BACKENDS = ("tensorflow", "jax", "torch")
 ROWS = ((4160, 192), (12608, 768))
@@ -108,19 +109,10 @@ def print_block(shape, size, backward, rows):
 
 
 def write(folder, backend, rows, environment):
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f"{backend}.csv")
-    with open(path + ".tmp", "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(path + ".tmp", path)
+    files.write_csv(os.path.join(folder, f"{backend}.csv"), rows)
     environment["command"] = " ".join(["python -m benchmarks.kernels", *sys.argv[1:]])
-    path = os.path.join(folder, f"{backend}.json")
-    with open(path + ".tmp", "w") as file:
-        json.dump(environment, file, indent=1)
-        file.write("\n")
-    os.replace(path + ".tmp", path)
+    text = json.dumps(environment, indent=1) + "\n"
+    files.write(os.path.join(folder, f"{backend}.json"), text)
     from benchmarks import plots
 
     plots.ratios(rows, environment, os.path.join(folder, f"{backend}.png"))

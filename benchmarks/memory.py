@@ -10,12 +10,13 @@ CPU only: what an accelerator allocates is not resident memory. Linux only.
 """
 
 import argparse
-import csv
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+
+from tables import files
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BASELINE = "LayerNormalization"
@@ -95,19 +96,11 @@ def _status(field):
 def write(arguments, backend, rows):
     from benchmarks import timing
 
-    os.makedirs(arguments.output, exist_ok=True)
     path = os.path.join(arguments.output, f"memory_{backend}")
-    with open(path + ".csv.tmp", "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(path + ".csv.tmp", path + ".csv")
+    files.write_csv(path + ".csv", rows)
     environment = timing.environment(backend)
     environment["rows"], environment["channels"] = arguments.rows, arguments.channels
-    with open(path + ".json.tmp", "w") as file:
-        json.dump(environment, file, indent=1)
-        file.write("\n")
-    os.replace(path + ".json.tmp", path + ".json")
+    files.write(path + ".json", json.dumps(environment, indent=1) + "\n")
     print(f"Written to {path}.csv")
 
 

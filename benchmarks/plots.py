@@ -1,19 +1,15 @@
 """The picture beside each table of kernel timings."""
 
+from tables import plots
+
 
 def ratios(rows, environment, path):
     """Draws ratio against group size, one panel for each shape and pass."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     panels = list(dict.fromkeys((row["shape"], row["pass"]) for row in rows))
     columns = 2
     lines = -(-len(panels) // columns)
-    figure, axes = pyplot.subplots(
-        lines, columns, figsize=(11, 3.4 * lines), squeeze=False
-    )
+    figure = plots.figure(11, 3.4 * lines)
+    axes = figure.subplots(lines, columns, squeeze=False)
     for axis, (shape, what) in zip(axes.flat, panels, strict=False):
         here = [r for r in rows if (r["shape"], r["pass"]) == (shape, what)]
         sizes = sorted({r["group_size"] for r in here})
@@ -43,6 +39,4 @@ def ratios(rows, environment, path):
     axes.flat[0].legend(fontsize=7)
     device = f"{environment['device']}, {environment['cores']} cores"
     figure.suptitle(f"{environment['backend']} on {device}", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plots.save(path, figure)

@@ -1,10 +1,11 @@
 """Times functions side by side, in turn, and says on what."""
 
 import json
-import os
 import platform
 import statistics
 import time
+
+from tables import files
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "timm")
 
@@ -43,47 +44,18 @@ def ratio(seconds, baseline):
 
 def environment(backend):
     """One dict that says what the numbers were measured on."""
-    import importlib.metadata as metadata
+    from lng_keras import machine  # imports Keras: not before its backend is chosen
 
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "backend": backend,
-        "device": device(backend),
-        "cores": os.cpu_count(),
+        "device": machine.accelerator(backend) or machine.processor(),
+        "cores": machine.cores(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": machine.versions(_PACKAGES),
     }
-
-
-def device(backend):
-    """The name of the accelerator, or of the processor."""
-    if backend == "jax":
-        import jax
-
-        if jax.default_backend() != "cpu":
-            return jax.devices()[0].device_kind
-    if backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name()
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line for line in file if line.startswith("model name")]
-        return names[0].split(":", 1)[1].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
 
 
 def write(path, found):
     """Writes a result as JSON, whole or not at all, and says where."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + ".tmp", "w") as file:
-        json.dump(found, file, indent=1)
-    os.replace(path + ".tmp", path)
+    files.write(path, json.dumps(found, indent=1) + "\n")
     print(f"Written to {path}")

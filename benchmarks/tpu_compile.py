@@ -11,9 +11,10 @@ the figures of Google's documentation of the v5e). Compiling says nothing of spe
 """
 
 import argparse
-import csv
 import os
 import sys
+
+from tables import files
 
 os.environ.update(
     KERAS_BACKEND="jax",
@@ -56,12 +57,7 @@ def main():
                     )
                     rows.append(row)
                     print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    os.makedirs(os.path.dirname(arguments.output) or ".", exist_ok=True)
-    with open(arguments.output + ".tmp", "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(arguments.output + ".tmp", arguments.output)
+    files.write_csv(arguments.output, rows)
     worst = max(row["traffic"] for row in rows)
     print(f"{len(rows)} programs compiled; at most {worst} times the least traffic.")
     print(f"Rows spread over four chips, with gradients: {collectives(topology)}.")

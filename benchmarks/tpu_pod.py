@@ -20,6 +20,8 @@ import os
 import re
 from unittest import mock
 
+from tables import files
+
 os.environ.update(
     KERAS_BACKEND="jax",
     JAX_PLATFORMS="cpu",
@@ -50,7 +52,6 @@ def main():
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--output", default="results/scaling", help="a folder")
     arguments = parser.parse_args()
-    os.makedirs(arguments.output, exist_ok=True)
     for name in arguments.model:
         rows = []
         for norm in arguments.norm:
@@ -63,10 +64,8 @@ def main():
         print("\n".join(lines), flush=True)
         path = os.path.join(arguments.output, f"tpu_pod_{name}.json")
         sizes = {"images_a_chip": arguments.images, "pixels_a_side": arguments.size}
-        with open(path + ".tmp", "w") as file:
-            found = {**circumstances(), **sizes, "rows": rows, "summary": lines}
-            json.dump(found, file, indent=1)
-        os.replace(path + ".tmp", path)
+        found = {**circumstances(), **sizes, "rows": rows, "summary": lines}
+        files.write(path, json.dumps(found, indent=1) + "\n")
 
 
 def build(name, norm, size):

@@ -184,10 +184,12 @@ def run_cost(arguments):
         print(f"{table.layer_text()}\n")
     print(table)
     if folder:
-        experiment.write(os.path.join(folder, "cost.csv"), table.to_csv())
-        experiment.write(os.path.join(folder, "cost.json"), table.to_json())
+        from lng_keras import files
+
+        files.write(os.path.join(folder, "cost.csv"), table.to_csv())
+        files.write(os.path.join(folder, "cost.json"), table.to_json())
         svg = _svg(table.picture())
-        experiment.write(os.path.join(folder, "cost.svg"), svg)
+        files.write(os.path.join(folder, "cost.svg"), svg)
         _say(f"wrote {folder}/cost.csv, .json and .svg")
 
 

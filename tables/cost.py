@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 
-from tables import runs, sources, statistics, training_table
+from tables import files, runs, sources, statistics, training_table
 
 ROUNDS = {"smoke": 2, "cpu": 3, "full": 3}
 REPEATS = {"smoke": 2, "cpu": 20, "full": 100}
@@ -30,7 +30,7 @@ def run(budget, seeds, only, output):
             for row in rows:
                 ensure(table, row, schedule, number, budget, output)
     text = page(budget, output)
-    runs.write(output / "table.md", text)
+    files.write(output / "table.md", text)
     return text
 
 
@@ -65,8 +65,8 @@ def ensure(table, row, schedule, number, budget, output):
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise runs.RunFailed(f"{row.name}: {last} (exit status {done.returncode})")
     measured = json.loads(done.stdout.strip().splitlines()[-1])
-    record = {"flags": flags, "measured": measured, "processor": runs.processor()}
-    runs.write(path, json.dumps({**record, "cores": os.cpu_count()}, indent=1) + "\n")
+    record = {"flags": flags, "measured": measured}
+    files.write(path, json.dumps(record, indent=1) + "\n")
 
 
 def read_all(table, schedule, budget, output):
@@ -97,7 +97,7 @@ def page(budget, output):
                 values = [f"{measured[quantity]:.3f}" for quantity in QUANTITIES]
                 lines.append([table.name, name, number, *values])
                 conditions.add(
-                    f"{record['processor']}, {record['cores']} cores; "
+                    f"{measured['processor']}, {measured['cores']} cores; "
                     f"{table.name}: {measured['backend']}, Keras {measured['keras']}, "
                     f"{'' if measured['compiled'] else 'not '}compiled as a whole, "
                     f"batch {measured['batch_size']}"
@@ -105,7 +105,7 @@ def page(budget, output):
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([["table", "row", "round", *QUANTITIES], *lines])
-    runs.write(output / "table.csv", text.getvalue())
+    files.write(output / "table.csv", text.getvalue())
     head = [
         "# What each normalization costs",
         "",

@@ -21,6 +21,7 @@ def main(argument):
     train_flags.parse(["train.py", *runs.arguments(flags)])
     import keras
 
+    from lng_keras import machine
     from zoo import assembly, batches, data
 
     # As train.py trains with these flags: compiled, and computed, in the same way.
@@ -49,6 +50,8 @@ def main(argument):
         "backend": keras.backend.backend(),
         "compiled": bool(settings["jit_compile"]),
         "keras": keras.__version__,
+        "processor": machine.processor(),
+        "cores": machine.cores(),
     }
     print(json.dumps(measured))
 

@@ -1,12 +1,11 @@
 """Pictures of a table of trainings: bars, learning curves, accuracy by group size."""
 
 import io
-import os
 import pathlib
 
 import numpy as np
 
-from tables import render, statistics
+from tables import files, render, statistics
 
 
 def draw(table, records, output):
@@ -50,9 +49,7 @@ def save(path, picture):
     data = io.BytesIO()
     # Without a version or a date the same numbers give the same file.
     picture.savefig(data, format="png", dpi=110, metadata={"Software": None})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data.getvalue())
-    os.replace(temporary, path)
+    files.write(path, data.getvalue())
 
 
 def bars(table, rows, labels):

@@ -8,7 +8,7 @@ Takes what is trained; a row without a finished run is left out and named.
 import json
 import pathlib
 
-from tables import render, resnet_na, runs, statistics, training_table, vit
+from tables import files, render, resnet_na, runs, statistics, training_table, vit
 from zoo import preset_store
 from zoo.cifar import CLASS_NAMES
 
@@ -70,7 +70,7 @@ def publish(name, table, row, records, schedule, output):
     model = runs.work_folder(record["flags"]) / "model.keras"
     path = output / f"{name}.keras"
     if model.exists():
-        runs.copy(model, path)
+        files.copy(model, path)
     elif not _is_published(name, record, output):
         raise runs.RunFailed(
             f"{name}: {model} is gone; delete "
@@ -95,8 +95,8 @@ def publish(name, table, row, records, schedule, output):
         "command": record["command"],
         "environment": record["environment"],
     }
-    runs.write(output / f"{name}.md", text(name, card, accuracies, schedule))
-    runs.write(output / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    files.write(output / f"{name}.md", text(name, card, accuracies, schedule))
+    files.write(output / f"{name}.json", json.dumps(card, indent=1) + "\n")
     return card
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tables import (
     corruptions,
+    files,
     plots,
     render,
     runs,
@@ -34,7 +35,7 @@ def run(budget, seeds, only, output):
                 ensure(table, row, schedule, seed, budget, output)
         pages.append(page(table, budget, schedule, output))
     text = "\n".join(["# Shifts of the test set", "", *_conditions(budget), "", *pages])
-    runs.write(output / "table.md", text)
+    files.write(output / "table.md", text)
     return text
 
 
@@ -72,7 +73,7 @@ def ensure(table, row, schedule, seed, budget, output, say=print):
     say(f"{table.name}, {row.name} seed {seed}: shifted test images")
     found = {"flags": record["flags"], "images": IMAGES[budget]}
     found |= measure(model, record["flags"]["dataset"], IMAGES[budget])
-    runs.write(path, json.dumps(found, indent=1) + "\n")
+    files.write(path, json.dumps(found, indent=1) + "\n")
     return found
 
 
@@ -136,7 +137,7 @@ def page(table, budget, schedule, output):
     records = read_all(table, schedule, output)
     if not records:
         return f"## {table.title}\n\nNo model is measured.\n"
-    runs.write(output / f"{table.name}.csv", csv_text(records))
+    files.write(output / f"{table.name}.csv", csv_text(records))
     plots.save(output / f"{table.name}.png", picture(table, records))
     conditions = schedule.text[:1].upper() + schedule.text[1:]
     lines = [f"## {table.title}", "", conditions, ""]

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
+
+from tables import files
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "runs" / "reproduce"
@@ -94,7 +95,7 @@ def ensure(path, name, flags, backend=None, say=print):
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         record["metrics"] = [json.loads(line) for line in lines]
     record["environment"] = _environment(folder)
-    write(path, json.dumps(record, indent=1) + "\n")
+    files.write(path, json.dumps(record, indent=1) + "\n")
     return record
 
 
@@ -110,7 +111,7 @@ def ensure_model(path, name, flags, backend=None, say=print):
     if read(path, flags) is not None:
         published = _published(flags)
         if published is not None:
-            return copy(published, model)
+            return files.copy(published, model)
         say(f"{name}: the record is here, its model is not; training it again")
     pathlib.Path(path).unlink(missing_ok=True)
     ensure(path, name, flags, backend, say)
@@ -125,25 +126,6 @@ def _published(flags):
         if card["command"] == command(flags):
             return preset_store.preset_path(name)
     return None
-
-
-def write(path, text):
-    """Writes a file so that it holds either the old text or the new."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def copy(source, target):
-    """Copies a file so that the target is whole or not there; returns the target."""
-    target = pathlib.Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    return target
 
 
 def _train(flags, folder, backend):
@@ -183,22 +165,11 @@ def _train(flags, folder, backend):
 def _environment(folder):
     """What the numbers depend on, without the paths of the machine."""
     stored = _json(folder / "env.json")
-    names = ("backend", "devices", "cores", "python", "versions", "git")
+    names = ("backend", "devices", "processor", "cores", "python", "versions", "git")
     environment = {name: stored[name] for name in names}
-    environment["processor"] = processor()
     data = stored["data"]
     environment["data"] = {name: data[name] for name in data if name != "source"}
     return environment
-
-
-def processor():
-    """Returns the processor's name where the system tells it."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else "unknown"
 
 
 def _json(path):

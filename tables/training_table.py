@@ -9,7 +9,7 @@ accuracy.png, curves.png, ...   pictures
 import pathlib
 import time
 
-from tables import plots, render, runs, tuning
+from tables import files, plots, render, runs, tuning
 
 
 def run(table, budget, seeds, only, output, say=print):
@@ -133,11 +133,11 @@ def write(table, budget, schedule, output):
     output = pathlib.Path(output)
     records = read_all(table, schedule, output)
     markdown = render.markdown(table, budget, schedule, records)
-    runs.write(output / "table.md", markdown)
-    runs.write(output / "table.csv", render.csv_text(table, records))
+    files.write(output / "table.md", markdown)
+    files.write(output / "table.csv", render.csv_text(table, records))
     if len(schedule.learning_rates) > 1:
         grid = tuning.grid(table, table.rows, schedule, output)
-        runs.write(output / "tuning.csv", grid)
+        files.write(output / "tuning.csv", grid)
     plots.draw(table, records, output)
     return markdown
 

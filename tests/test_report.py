@@ -346,15 +346,6 @@ def test_bytes_are_scaled_unless_the_model_does_it():
         experiment.pixel_range(classifier(), "0..2")
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "a.txt"
-    experiment.write(str(path), "first")
-    with pytest.raises(TypeError):
-        experiment.write(str(path), 3)
-    assert path.read_text() == "first"
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
 def test_latency_is_compared_in_the_mode_the_model_runs_fastest_in():
     def entry(mode, median, spread=1):
         spread = {"q25_ms": median - spread, "q75_ms": median + spread}

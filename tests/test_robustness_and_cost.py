@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tables import corruptions, cost, robustness, runs, sources, training_table
+from tables import corruptions, cost, files, robustness, runs, sources, training_table
 from zoo import data, evaluation, export
 
 TABLE = sources.TABLES[0]
@@ -29,7 +29,7 @@ def trained(monkeypatch, tmp_path):
         if (row.name, seed) == ("ln", 1):
             return {"flags": flags, "diverged": "the loss is nan"}
         path = training_table.record_path(row, seed, output)
-        runs.write(path, json.dumps(record))
+        files.write(path, json.dumps(record))
         return record
 
     def evaluate(model, split):
@@ -136,6 +136,7 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
         measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
         measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
         measured |= {"backend": "tensorflow", "keras": "3", "compiled": False}
+        measured |= {"processor": "P", "cores": 2}
         text = "noise of a library\n" + json.dumps(measured)
         return subprocess.CompletedProcess(command, 0, text, "")
 
@@ -145,6 +146,7 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     assert "learning_rate" not in requests[0]["flags"]
     assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
     assert len(requests) == 6
+    assert "Hardware: P, 2 cores; resnet_na: tensorflow, Keras 3" in page
     line = next(line for line in page.splitlines() if line.startswith("| BN |"))
     assert line.startswith("| BN | 2 | 99 | 100.50 ± 0.71 | 30.00 ± 0.00 |")
 

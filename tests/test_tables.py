@@ -76,6 +76,7 @@ def trainings(tmp_path, monkeypatch):
         environment = {
             "backend": "tensorflow",
             "devices": ["cpu"],
+            "processor": "P",
             "cores": 2,
             "python": "3.11",
             "versions": {"keras": "3"},

@@ -8,8 +8,8 @@ import keras
 import zoo
 from lng_keras.archive import check_archive
 from lng_keras.errors import UsageError
+from lng_keras.files import TEMPORARY
 from zoo.errors import InputError
-from zoo.run_folder import TEMPORARY
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 

@@ -1,12 +1,12 @@
 """What a session writes down: its circumstances, each epoch, the result."""
 
 import math
-import os
 import time
 
 import keras
 import numpy as np
 
+from lng_keras import files, machine
 from zoo import checkpoints, evaluation, export, run_folder, training, workers
 from zoo import data as zoo_data
 from zoo.errors import InputError
@@ -43,7 +43,7 @@ def describe(settings, data, folder, write_flags, checkpoint):
     if not workers.current().chief:
         return
     run_folder.write_json(path, environment)
-    run_folder.write_atomically(folder / "flags.txt", write_flags(settings))
+    files.write(folder / "flags.txt", write_flags(settings))
 
 
 def _compare(old, new, allow_changes):
@@ -159,7 +159,7 @@ def finish(model, data, settings, folder, outcome, started):
         "model": settings["model"],
         "norm": settings["norm"],
         "backend": keras.backend.backend(),
-        "cores": os.cpu_count(),
+        "cores": machine.cores(),
     }
     if workers.current().chief:
         run_folder.write_json(folder / "result.json", result)

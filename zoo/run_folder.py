@@ -15,7 +15,6 @@ renamed.
 
 import contextlib
 import csv
-import importlib.metadata
 import io
 import json
 import os
@@ -25,6 +24,7 @@ import subprocess
 import sys
 import time
 
+from lng_keras import files, machine
 from zoo.errors import InputError
 
 _PACKAGES = (
@@ -32,7 +32,6 @@ _PACKAGES = (
     *("tensorflow-datasets", "keras-cv", "pillow"),
 )
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-TEMPORARY = ".tmp"
 
 
 def default_path(settings):
@@ -42,23 +41,8 @@ def default_path(settings):
     return pathlib.Path("runs") / f"{name}_seed{settings['seed']}_{date}"
 
 
-def write_atomically(path, content):
-    """Writes text or bytes so that `path` holds either the old content or the new."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(path.name + TEMPORARY)
-    content = content.encode() if isinstance(content, str) else content
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path, value):
-    write_atomically(path, json.dumps(value, indent=2) + "\n")
+    files.write(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path):
@@ -126,7 +110,7 @@ def claimed(folder, resume):
 
 def remove_temporary_files(folder):
     """Deletes what a killed process left half-written. The folder must be locked."""
-    for path in pathlib.Path(folder).rglob(f"*{TEMPORARY}"):
+    for path in pathlib.Path(folder).rglob(f"*{files.TEMPORARY}"):
         path.unlink()
 
 
@@ -134,21 +118,16 @@ def describe_environment():
     """Returns versions, backend, devices and git commit as a dict for env.json."""
     import keras
 
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     import lng_keras
 
     return {
         "backend": keras.backend.backend(),
         "devices": _devices(),
-        "cores": os.cpu_count(),
+        "processor": machine.processor(),
+        "cores": machine.cores(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {"lng_keras": lng_keras.__version__, **versions},
+        "versions": {"lng_keras": lng_keras.__version__, **machine.versions(_PACKAGES)},
         "git": git_commit(),
         "command": sys.argv,
     }
@@ -202,13 +181,13 @@ def write_metrics(folder, rows):
     """
     folder = pathlib.Path(folder)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    write_atomically(folder / "metrics.jsonl", lines)
+    files.write(folder / "metrics.jsonl", lines)
     table = io.StringIO()
     if rows:
         writer = csv.DictWriter(table, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    write_atomically(folder / "metrics.csv", table.getvalue())
+    files.write(folder / "metrics.csv", table.getvalue())
 
 
 class TensorBoard:
@@ -282,4 +261,4 @@ def draw_curves(folder, rows, title):
     figure.suptitle(title)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
-    write_atomically(pathlib.Path(folder) / "curves.png", picture.getvalue())
+    files.write(pathlib.Path(folder) / "curves.png", picture.getvalue())

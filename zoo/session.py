@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 import zoo
-from lng_keras import export
+from lng_keras import export, files
 from zoo import (
     augmentation,
     batches,
@@ -148,7 +148,7 @@ def prepare(data, settings, folder):
         return zoo_data.with_train_labels(data, labels)
     data = zoo_data.randomize_labels(data, settings["seed"])
     if workers.current().chief:
-        run_folder.write_atomically(path, json.dumps(data.train.labels.tolist()))
+        files.write(path, json.dumps(data.train.labels.tolist()))
     return data
 
 

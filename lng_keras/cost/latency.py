@@ -11,6 +11,8 @@ import time
 import keras
 import numpy as np
 
+from lng_keras import machine
+
 WARM_UP = 3
 LEAST = 5
 
@@ -136,7 +138,7 @@ def environment():
         "backend": backend,
         "backend_version": str(getattr(module, "__version__", "unknown")),
         "keras": keras.version(),
-        "device": _device(backend),
+        "device": machine.accelerator(backend) or f"CPU {machine.processor()}",
         "threads": _threads(backend),
         "python": platform.python_version(),
     }
@@ -172,39 +174,6 @@ class Others:
         return time.perf_counter(), busy / os.sysconf("SC_CLK_TCK"), own
 
 
-def _device(backend):
-    if backend == "jax":
-        import jax
-
-        device = jax.devices()[0]
-        if device.platform != "cpu":
-            return f"{device.device_kind}"
-    elif backend == "tensorflow":
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        if gpus:
-            details = tf.config.experimental.get_device_details(gpus[0])
-            return details.get("device_name", "GPU")
-    elif backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name()
-    return f"CPU {_cpu()}"
-
-
-def _cpu():
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def _threads(backend):
     if backend == "torch":
         import torch
@@ -216,6 +185,4 @@ def _threads(backend):
         chosen = tf.config.threading.get_intra_op_parallelism_threads()
         if chosen:
             return chosen
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return machine.cores()

@@ -2,12 +2,12 @@
 
 import csv
 import dataclasses
-import os
-import pathlib
+import io
 
 import keras
 import numpy as np
 
+from lng_keras import files
 from lng_keras.measures.derivatives import as_function, compute_dtype
 from lng_keras.measures.hessian import squared_derivatives
 from lng_keras.measures.separability import linear_sum_of_squares_ratio
@@ -59,13 +59,11 @@ class NonlinearityProfile:
 
     def to_csv(self, path):
         """Writes one line a layer, the file whole or not at all."""
-        path = pathlib.Path(path)
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([f.name for f in dataclasses.fields(LayerNonlinearity)])
-            writer.writerows(dataclasses.astuple(r) for r in self.rows)
-        os.replace(temporary, path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([f.name for f in dataclasses.fields(LayerNonlinearity)])
+        writer.writerows(dataclasses.astuple(r) for r in self.rows)
+        files.write(path, text.getvalue())
 
     def plot(self):
         """Draws nonlinearity and LSSR along the layers. Needs matplotlib.

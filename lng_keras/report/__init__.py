@@ -12,7 +12,7 @@ import tempfile
 import keras
 import numpy as np
 
-from lng_keras import cost
+from lng_keras import cost, files
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
 from lng_keras.report import experiment, inputs, models, render, verdict
@@ -54,7 +54,7 @@ class PocReport:
         }
         for kind, text in texts.items():
             path = os.path.join(folder, f"report.{kind}")
-            experiment.write(path, text)
+            files.write(path, text)
             self.paths[kind] = path
 
     def _repr_html_(self):

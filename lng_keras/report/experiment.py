@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 
+from lng_keras import files
 from lng_keras.cost import quantized
 from lng_keras.errors import UsageError
 from lng_keras.swap import swap_normalization
@@ -17,20 +18,6 @@ from lng_keras.swap.api import copy_model
 
 AS_IS = "as it is"
 PROTOCOL = 2  # raise it when a training means something else than before
-
-
-def write(path, text):
-    """Writes a file whole or not at all."""
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def writable(output):
@@ -75,7 +62,7 @@ def cached(folder, name, settings, work):
         pass
     result = work()
     os.makedirs(folder, exist_ok=True)
-    write(path, json.dumps(result))
+    files.write(path, json.dumps(result))
     return result, False
 
 

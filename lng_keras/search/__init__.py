@@ -13,9 +13,9 @@ import os
 import keras
 import numpy as np
 
-from lng_keras import cost
+from lng_keras import cost, files
 from lng_keras.extras import needed
-from lng_keras.report.experiment import cached, compiled, fingerprint, settle, write
+from lng_keras.report.experiment import cached, compiled, fingerprint, settle
 from lng_keras.search.candidates import best_of, builder, stage_of, stages_of
 from lng_keras.search.result import SearchResult, pareto_front
 from lng_keras.search.training import Rung, fit_arguments, followers, steps_of
@@ -150,10 +150,10 @@ def search_group_size(
     for row, costs in zip(rows, table.rows, strict=True):
         row.update({k: v for k, v in costs.items() if k not in ("name", "layers")})
     result = SearchResult(rows, trials, dict(settings, seeds=seeds), table)
-    write(
+    files.write(
         os.path.join(directory, "search.json"), json.dumps(result.to_dict(), indent=1)
     )
-    write(os.path.join(directory, "search.txt"), f"{result}\n")
+    files.write(os.path.join(directory, "search.txt"), f"{result}\n")
     return result
 
 

@@ -10,7 +10,7 @@ from lng_keras.measures import (
     hessian_nonlinearity_estimate,
     normalization_nonlinearity,
 )
-from tables.theory import files
+from tables import files, plots
 
 WIDTHS = {"smoke": (64,), "cpu": (64, 256, 1024, 4096), "full": (64, 256, 1024, 4096)}
 _CLOSED_SAMPLES = 1000
@@ -101,8 +101,8 @@ def _measure(x, groups, draws):
 
 
 def _plot(rows, tight_rows, path):
-    plt = files.pyplot()
-    figure, (axes, peak) = plt.subplots(1, 2, figsize=(12, 4.6))
+    figure = plots.figure(12, 4.6)
+    axes, peak = figure.subplots(1, 2)
     for color, d in enumerate(sorted({r["d"] for r in rows})):
         own = [r for r in rows if r["d"] == d and r["bound"] > 0]
         groups = [r["groups"] for r in own]
@@ -153,4 +153,4 @@ def _plot(rows, tight_rows, path):
         fontsize=10,
     )
     peak.legend(loc="upper left")
-    files.save_figure(figure, path)
+    plots.save(path, figure)

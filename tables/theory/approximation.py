@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from lng_keras import GroupLayerNormalization
-from tables.theory import files
+from tables import files, plots
 
 SIZES = (2, 4, 8)
 _WIDTHS = {"smoke": (16, 64), "cpu": (16, 32, 64, 128, 256, 512)}
@@ -111,8 +111,8 @@ def _row(net, width, errors):
 
 
 def _plot(rows, curves, shown, path):
-    plt = files.pyplot()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6))
+    figure = plots.figure(12, 4.6)
+    left, right = figure.subplots(1, 2)
     left.plot(_CHECK, _target(_CHECK), color="0.75", linewidth=5, label="cos(pi x)")
     for name, curve in curves.items():
         label = "one LN, best of any width" if name == "LN" else f"LN-G, size {name}"
@@ -144,4 +144,4 @@ def _plot(rows, curves, shown, path):
         f"largest error on [-3, 3], median and range of {_SEEDS} seeds", fontsize=10
     )
     right.legend(fontsize=8)
-    files.save_figure(figure, path)
+    plots.save(path, figure)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from lng_keras.construction import ExactLNNet, LNNetClassifier, plan_layers, verify
-from tables.theory import files
+from tables import files, plots
 
 _DRAWS = [(10, 2), (20, 2), (40, 2), (60, 2), (30, 3), (60, 3), (30, 10), (60, 10)]
 _SIZES = {
@@ -181,14 +181,14 @@ def shatter(budget, output):
 
 def _plot(rows, path):
     """Layers, gaps, and gaps in units of their rounding error: who holds them."""
-    plt = files.pyplot()
     rows = [{k: _number(v) for k, v in row.items()} for row in rows]
     panels = {
         "layers": "LN layers of 3 neurons",
         "smallest_gap": "smallest gap between classes over the range",
         "quality": "quality: smallest gap over its rounding error",
     }
-    figure, all_axes = plt.subplots(1, 3, figsize=(16, 4.8))
+    figure = plots.figure(16, 4.8)
+    all_axes = figure.subplots(1, 3)
     kinds = [(a, b) for a in ("alternating", "random") for b in ("points", "runs")]
     sizes = sorted({int(r["m"]) for r in rows})
     for axes, (key, title) in zip(all_axes, panels.items(), strict=True):
@@ -218,7 +218,7 @@ def _plot(rows, path):
     for style, name in (("-o", "arbitrary precision"), (":x", "planned in float64")):
         handles += all_axes[0].plot([], [], style, color="0.4", label=name)
     all_axes[0].legend(handles=handles, fontsize=8)
-    files.save_figure(figure, path)
+    plots.save(path, figure)
 
 
 def _number(text):

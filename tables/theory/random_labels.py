@@ -12,8 +12,7 @@ import time
 
 import numpy as np
 
-from tables import runs, tuning
-from tables.theory import files
+from tables import files, plots, runs, tuning
 
 WIDTH = 256
 DEPTHS = (1, 2, 4, 8, 16)
@@ -167,8 +166,8 @@ def _row(net, depth, seed, record):
 
 
 def _plot(rows, bounds, epochs, path):
-    plt = files.pyplot()
-    figure, axes = plt.subplots(figsize=(7, 4.2))
+    figure = plots.figure(7, 4.2)
+    axes = figure.subplots()
     for net in NETS:
         depths = sorted({int(r["depth"]) for r in rows if r["net"] == net})
         points = [
@@ -198,7 +197,7 @@ def _plot(rows, bounds, epochs, path):
     axes.set_ylabel("training accuracy on random labels, %")
     axes.set_title(f"50,000 grey CIFAR-10 images, {epochs} epochs")
     axes.legend(fontsize=8)
-    files.save_figure(figure, path)
+    plots.save(path, figure)
 
 
 def _is(row, net, depth):

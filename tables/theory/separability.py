@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from lng_keras.measures import least_squares_accuracy, linear_sum_of_squares_ratio
-from tables.theory import files
+from tables import files, plots
 
 NETS = {"linear": ("none", None), "LN": ("ln", None), "LN-G, size 8": ("lng", 8)}
 _DEPTH, _WIDTH = 4, 128
@@ -83,11 +83,9 @@ def _through(net, x, labels, epochs, before):
 
 
 def _plot(rows, epochs, path):
-    plt = files.pyplot()
     panels = list(dict.fromkeys((r["dataset"], r["labels"]) for r in rows))
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.6 * len(panels), 4), squeeze=False
-    )
+    figure = plots.figure(3.6 * len(panels), 4)
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for panel, (dataset, labels) in zip(axes[0], panels, strict=True):
         for net in NETS:
             own = [
@@ -109,4 +107,4 @@ def _plot(rows, epochs, path):
         panel.set_title(f"{dataset}, {labels} labels")
         panel.legend(fontsize=8)
     axes[0][0].set_ylabel(f"LSSR of the training images, {epochs} epochs")
-    files.save_figure(figure, path)
+    plots.save(path, figure)

@@ -5,7 +5,6 @@ import json
 import pathlib
 import time
 
-from tables.runs import processor
 from tests.stress.runs import ROOT
 from zoo import run_folder
 
@@ -30,7 +29,7 @@ class Outcome:
 
 def write(folder, fault, outcome, seconds):
     """Writes FAULT_BACKEND.json: the outcome, the command, hardware and versions."""
-    environment = run_folder.describe_environment() | {"processor": processor()}
+    environment = run_folder.describe_environment()
     folder.mkdir(parents=True, exist_ok=True)
     kept = ("backend", "processor", "cores", "python", "versions", "git")
     run_folder.write_json(
