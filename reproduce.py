@@ -16,7 +16,7 @@ import sys
 
 from absl import flags
 
-from tables import TABLES
+from tables import TABLES, folder_of
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
@@ -60,11 +60,14 @@ def main(argv):
         _fail(f"give one table: {', '.join(TABLES)}. Received: {' '.join(names)}")
     table, budget = names[0], FLAGS.budget
     if FLAGS.data_dir:
-        os.environ["LNG_KERAS_DATA_DIR"] = str(pathlib.Path(FLAGS.data_dir).resolve())
+        os.environ["LNG_KERAS_DATA_DIR"] = str(
+            pathlib.Path(FLAGS.data_dir).expanduser().resolve()
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         module = importlib.import_module(TABLES[table])
-        output = pathlib.Path(FLAGS.output or _default_output(module, table, budget))
+        own = getattr(module, "OUTPUT", {}).get(budget)  # a folder the module names
+        output = pathlib.Path(FLAGS.output or own or folder_of(table, budget))
         print(module.run(budget, FLAGS.seeds, FLAGS.only, output))
     except KeyboardInterrupt:
         _fail("interrupted; the same command continues", status=130)
@@ -72,14 +75,7 @@ def main(argv):
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
         _fail(error, status=1)
-    print(f"In {output}.")
-
-
-def _default_output(module, table, budget):
-    """Returns the module's own folder for this budget, if it names one, or results."""
-    own = getattr(module, "OUTPUT", {}).get(budget)
-    root = "runs/smoke" if budget == "smoke" else "results"
-    return own or f"{root}/{table}/{budget}"
+    print(f"In {os.path.relpath(output)}.")
 
 
 def _parse(argv):

@@ -9,6 +9,8 @@ writes the table's folder and returns the table as Markdown:
     output: folder of the table, such as results/resnet_na/cpu.
 """
 
+import pathlib
+
 # name -> module, imported when its table is asked for: each imports what it needs.
 TABLES = {
     "resnet_na": "tables.resnet_na",
@@ -21,3 +23,10 @@ TABLES = {
     "theory": "tables.theory",
     "presets": "tables.presets",  # no table: publishes the trained headline rows
 }
+
+
+def folder_of(table, budget):
+    """Returns the folder of a table, by name, unless `--output` names another."""
+    root = pathlib.Path(__file__).resolve().parent.parent
+    kept = "runs/smoke" if budget == "smoke" else "results"
+    return root / kept / table / budget

@@ -39,7 +39,10 @@ def record_path(table, row, number, output):
 
 
 def request(row, schedule, budget):
-    """Returns what a measurement depends on; the learning rate costs nothing."""
+    """Returns what a measurement depends on, and what tables/measure_cost.py is given.
+
+    Flags of train.py, without the learning rate, which costs nothing; and `repeats`.
+    """
     return {**schedule.flags, **row.flags, "repeats": REPEATS[budget]}
 
 
@@ -49,13 +52,12 @@ def ensure(table, row, schedule, number, budget, output):
     flags = request(row, schedule, budget)
     if runs.read(path, flags) is not None:
         return
-    argument = json.dumps({"flags": flags, "repeats": REPEATS[budget]})
     environment = dict(os.environ)
     if schedule.backend is not None:
         environment["KERAS_BACKEND"] = schedule.backend
     print(f"cost: {table.name}, {row.name}, round {number}", flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", "tables.measure_cost", argument],
+        [sys.executable, "-m", "tables.measure_cost", json.dumps(flags)],
         cwd=runs.ROOT,
         env=environment,
         capture_output=True,

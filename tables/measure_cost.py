@@ -1,6 +1,8 @@
 """Measures one model in a process of its own and prints the numbers as JSON.
 
-    python -m tables.measure_cost '{"flags": {...}, "repeats": 20}'
+    python -m tables.measure_cost '{"model": "vit", ..., "repeats": 20}'
+
+It is given flags of train.py, and how often to repeat.
 
 A process of its own, because peak memory is that of the process.
 """
@@ -16,8 +18,8 @@ from tables import runs
 
 
 def main(argument):
-    request = json.loads(argument)
-    flags, repeats = request["flags"], request["repeats"]
+    flags = json.loads(argument)
+    repeats = flags.pop("repeats")
     train_flags.parse(["train.py", *runs.arguments(flags)])
     import keras
 

@@ -8,7 +8,16 @@ Takes what is trained; a row without a finished run is left out and named.
 import json
 import pathlib
 
-from tables import files, render, resnet_na, runs, statistics, training_table, vit
+from tables import (
+    files,
+    folder_of,
+    render,
+    resnet_na,
+    runs,
+    statistics,
+    training_table,
+    vit,
+)
 from zoo import preset_store
 from zoo.cifar import CLASS_NAMES
 
@@ -36,27 +45,37 @@ def run(budget, seeds, only, output):
     lines = ["| preset | test accuracy | parameters | bytes | SHA-256 |"]
     lines.append("|---|---|---|---|---|")
     missing = []
-    for table, rows in HEADLINES:
-        schedule = training_table.schedule_of(table, budget)
-        root = "runs/smoke" if budget == "smoke" else "results"
-        source = runs.ROOT / root / table.name / budget
+    for name, (table, schedule, row) in _selected(budget, only).items():
+        source = folder_of(table.name, budget)
         records = training_table.read_all(table, schedule, source)
-        for row_name, name in rows.items():
-            name = name.replace("DEPTH", str(schedule.flags.get("depth", "")))
-            if only and name not in only:
-                continue
-            if row_name not in records:
-                missing.append(name)
-                continue
-            row = next(row for row in table.rows if row.name == row_name)
-            card = publish(name, table, row, records[row_name], schedule, output)
-            lines.append(
-                f"| {name} | {card['test_accuracy']:.4f} | {card['parameters']:,} | "
-                f"{card['bytes']:,} | {card['sha256'][:16]}... |"
-            )
+        if row.name not in records:
+            missing.append(name)
+            continue
+        card = publish(name, table, row, records[row.name], schedule, output)
+        lines.append(
+            f"| {name} | {card['test_accuracy']:.4f} | {card['parameters']:,} | "
+            f"{card['bytes']:,} | {card['sha256'][:16]}... |"
+        )
     if missing:
         lines += ["", f"Not trained yet: {', '.join(missing)}."]
     return "\n".join(lines)
+
+
+def _selected(budget, only):
+    """Returns dict preset name -> (table, schedule, row), of those in `only` or all."""
+    found = {}
+    for table, rows in HEADLINES:
+        schedule = training_table.schedule_of(table, budget)
+        depth = str(schedule.flags.get("depth", ""))
+        for row, name in rows.items():
+            found[name.replace("DEPTH", depth)] = table, schedule, table.row(row)
+    unknown = [name for name in only if name not in found]
+    if unknown:
+        raise ValueError(
+            f"No preset {unknown[0]!r} is published. Those that are: "
+            f"{', '.join(found)}."
+        )
+    return {name: found[name] for name in only or found}
 
 
 def publish(name, table, row, records, schedule, output):

@@ -156,15 +156,23 @@ def pairs(table, rows, quantity):
 
 def _conditions(table, budget, records):
     every = [record for of_row in records.values() for record in of_row.values()]
-    first = every[0]["environment"]
+    schedule = table.schedules[budget]
+    held_out = ""
+    if table.tuned_on == "validation_accuracy":
+        held_out = ", that is on images split off the training set"
+    beyond = ""
+    if schedule.further_rates:
+        beyond = "; a row whose best was the grid's edge tried the next rate as well"
     backends = sorted({r["environment"]["backend"] for r in every})
     places = {
         f"{r['environment']['processor']}, {r['environment']['cores']} cores, "
         f"{', '.join(sorted(set(r['environment']['devices'])))}"
         for r in every
     }
-    versions = ", ".join(f"{n} {v}" for n, v in first["versions"].items())
-    versions = f"Python {first['python']}, {versions}"
+    versions = [("Python", r["environment"]["python"]) for r in every]
+    for record in every:
+        versions += record["environment"]["versions"].items()
+    versions = ", ".join(f"{n} {v}" for n, v in dict.fromkeys(versions))
     return [
         "- Accuracy in percent, mean ± standard deviation of n runs (seeds 0 to "
         "n - 1). The published number is that of the last epoch; the best test epoch "
@@ -173,12 +181,9 @@ def _conditions(table, budget, records):
         f"seed, with their {statistics.CONFIDENCE:.0%} Student interval. A verdict is "
         "given only where it holds for all rows of its table (Holm's procedure at "
         "5 %); one run a row decides nothing.",
-        "- Learning rate: the best of the grid on images split off the training set, "
-        "chosen anew for every row with one seed that no result uses; a row whose best "
-        "was the grid's edge tried the next rate beyond as well (tuning.csv)."
-        if table.tuned_on == "validation_accuracy"
-        else f"- Learning rate: the best of the grid by {_words(table.tuned_on)}, with "
-        "one seed that no result uses (tuning.csv).",
+        f"- Learning rate: the best of the grid by {_words(table.tuned_on)}"
+        f"{held_out}, chosen anew for every row with one seed that no result uses"
+        f"{beyond} (tuning.csv).",
         "- Milliseconds a step are those of these runs, on a machine that did other "
         "work as well; the table `cost` measures them by themselves.",
         "- Parameters count BN's running averages, two numbers a channel.",
@@ -212,7 +217,8 @@ def csv_text(table, records):
 def _csv_line(record):
     environment = record["environment"]
     line = {name: environment[name] for name in ("backend", "processor", "cores")}
-    line["commit"] = (environment["git"] or {}).get("commit", "")
+    git = environment["git"] or {"commit": "", "changed": False}
+    line["commit"] = git["commit"] + "-dirty" * bool(git["changed"])
     line["learning_rate"] = record["flags"]["learning_rate"]
     line["command"] = record["command"]
     if "diverged" in record:

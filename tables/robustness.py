@@ -12,6 +12,7 @@ import numpy as np
 from tables import (
     corruptions,
     files,
+    folder_of,
     plots,
     render,
     runs,
@@ -39,11 +40,6 @@ def run(budget, seeds, only, output):
     return text
 
 
-def source_folder(table, output):
-    """Returns the folder of a source table beside that of this one."""
-    return output.parent.parent / table.name / output.name
-
-
 def record_path(table, row, seed, output):
     return output / "runs" / table.name / row.name / f"seed{seed}.json"
 
@@ -55,21 +51,25 @@ def ensure(table, row, schedule, seed, budget, output, say=print):
         dict `{"flags", "images", "clean", "shifted"}`: accuracies in [0, 1], those of
         each shift as a list over severities; or None for a run that diverged.
     """
-    source = source_folder(table, output)
+    source = folder_of(table.name, budget)
+    before = training_table.read(table, row, schedule, seed, source)
     record = training_table.ensure(table, row, schedule, seed, source, say)
-    if "diverged" in record:
-        return None
     path = record_path(table, row, seed, output)
-    found = runs.read(path, record["flags"])
+    found, model = runs.read(path, record["flags"]), None
     if found is not None and found["images"] == IMAGES[budget]:
         return found
-    model = runs.ensure_model(
-        training_table.record_path(row, seed, source),
-        training_table.run_name(table, row, seed),
-        record["flags"],
-        schedule.backend,
-        say,
-    )
+    if "diverged" not in record:
+        model = runs.ensure_model(
+            training_table.record_path(row, seed, source),
+            training_table.run_name(table, row, seed),
+            record["flags"],
+            schedule.backend,
+            say,
+        )
+    if training_table.read(table, row, schedule, seed, source) != before:
+        training_table.write(table, budget, schedule, source)
+    if model is None:
+        return None
     say(f"{table.name}, {row.name} seed {seed}: shifted test images")
     found = {"flags": record["flags"], "images": IMAGES[budget]}
     found |= measure(model, record["flags"]["dataset"], IMAGES[budget])
@@ -108,9 +108,9 @@ def shifted_split(dataset, count, name, severity):
     return test.take(data.balanced_choice(test.labels, count))
 
 
-def read_all(table, schedule, output):
+def read_all(table, budget, schedule, output):
     """Returns dict row -> dict seed -> accuracies, of the runs that are measured."""
-    source = source_folder(table, output)
+    source = folder_of(table.name, budget)
     found = {}
     for name, records in training_table.read_all(table, schedule, source).items():
         row = next(row for row in table.rows if row.name == name)
@@ -134,7 +134,7 @@ def kept(measured):
 
 def page(table, budget, schedule, output):
     """Writes the CSV and picture of one source table; returns its part of the page."""
-    records = read_all(table, schedule, output)
+    records = read_all(table, budget, schedule, output)
     if not records:
         return f"## {table.title}\n\nNo model is measured.\n"
     files.write(output / f"{table.name}.csv", csv_text(records))

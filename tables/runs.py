@@ -62,7 +62,7 @@ def read(path, flags):
     return record if record["flags"] == flags else None
 
 
-def ensure(path, name, flags, backend=None, say=print):
+def ensure(path, name, flags, backend=None, say=print, again=False):
     """Returns the record of a run; trains, or goes on training, if it is not finished.
 
     Args:
@@ -71,6 +71,8 @@ def ensure(path, name, flags, backend=None, say=print):
         flags: dict, of train.py. `--data_dir` comes from LNG_KERAS_DATA_DIR.
         backend: of the run, or None for KERAS_BACKEND as it is.
         say: function that prints a line of progress.
+        again: bool, whether a run that has a record is trained nevertheless. The old
+            record stays until the new one replaces it.
 
     Returns:
         dict `{"flags", "command", "result", "metrics", "environment"}`, or with
@@ -81,7 +83,7 @@ def ensure(path, name, flags, backend=None, say=print):
         KeyboardInterrupt: after train.py has saved its state.
     """
     record = read(path, flags)
-    if record is not None:
+    if record is not None and not again:
         return record
     folder = work_folder(flags)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,8 +115,7 @@ def ensure_model(path, name, flags, backend=None, say=print):
         if published is not None:
             return files.copy(published, model)
         say(f"{name}: the record is here, its model is not; training it again")
-    pathlib.Path(path).unlink(missing_ok=True)
-    ensure(path, name, flags, backend, say)
+    ensure(path, name, flags, backend, say, again=True)
     return model
 
 

@@ -65,6 +65,11 @@ def test_preset_is_the_best_run_and_gives_its_outputs(published):
     np.testing.assert_array_equal(ours, keras.ops.convert_to_numpy(models[1](x)))
 
 
+def test_an_unknown_preset_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="No preset 'resnet9'.*vit_ln_cifar10"):
+        publishing.run("cpu", None, ["resnet9"], tmp_path)
+
+
 def test_card_tells_numbers_data_command_limits_and_licence(published):
     folder, _, records = published
     card = preset_store.presets(folder)[NAME]

@@ -21,7 +21,7 @@ def trained(monkeypatch, tmp_path):
     """Trained runs without training; returns the images each evaluation has seen."""
     images = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), np.uint8)
     test = data.Split(images, np.arange(400) % 10)
-    seen = []
+    seen, written = [], []
 
     def ensure(table, row, schedule, seed, output, say=print):
         flags = training_table.flags_of(row, schedule, 0.1, seed)
@@ -29,7 +29,8 @@ def trained(monkeypatch, tmp_path):
         if (row.name, seed) == ("ln", 1):
             return {"flags": flags, "diverged": "the loss is nan"}
         path = training_table.record_path(row, seed, output)
-        files.write(path, json.dumps(record))
+        if not path.exists():
+            files.write(path, json.dumps(record))
         return record
 
     def evaluate(model, split):
@@ -37,7 +38,14 @@ def trained(monkeypatch, tmp_path):
         better = 0.2 * ("-ln-" in model)
         return {"accuracy": float(split.images.mean() / 255) + better}
 
+    results = tmp_path / "results"
+    monkeypatch.setattr(
+        robustness, "folder_of", lambda table, budget: results / table / budget
+    )
     monkeypatch.setattr(training_table, "ensure", ensure)
+    monkeypatch.setattr(
+        training_table, "write", lambda table, *_: written.append(table)
+    )
     monkeypatch.setattr(runs, "ensure_model", lambda path, name, *rest: name)
     monkeypatch.setattr(export, "load", lambda path: path)
     monkeypatch.setattr(
@@ -45,7 +53,7 @@ def trained(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
     robustness.shifted_split.cache_clear()
-    return seen, test, tmp_path / "results" / "robustness" / "smoke"
+    return seen, test, results / "robustness" / "smoke", written
 
 
 def make(output):
@@ -53,7 +61,7 @@ def make(output):
 
 
 def test_every_shift_and_severity_is_measured_on_balanced_images(trained):
-    seen, test, output = trained
+    seen, test, output, _ = trained
     make(output)
     of_one = [images for model, images in seen if model == "resnet_na-bn-seed0"]
     assert len(of_one) == 1 + 4 * 5
@@ -69,16 +77,24 @@ def test_every_shift_and_severity_is_measured_on_balanced_images(trained):
 
 
 def test_measured_models_are_not_measured_again(trained):
-    seen, _, output = trained
+    seen, _, output, written = trained
     first = make(output)
     count = len(seen)
+    assert len(written) == 3  # its runs are new, so their own tables are too
     assert make(output) == first
+    assert len(written) == 3
     # Both tables have a row ln; the diverged runs have no model.
     assert len(seen) == count == (3 + 1) * 21
 
 
+def test_output_elsewhere_measures_the_same_models(trained, tmp_path):
+    seen, _, output, _ = trained
+    page = make(output)
+    assert robustness.run("smoke", 2, ROWS, tmp_path / "elsewhere") == page
+
+
 def test_page_compares_the_mean_of_shifts(trained):
-    _, _, output = trained
+    _, _, output, _ = trained
     page = make(output)
     accuracies, shifted, shifted_pair, kept, kept_pair, *_ = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -132,7 +148,7 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     def measure(command, **arguments):
         request = json.loads(command[-1])
         requests.append(request)
-        step = 100.0 + 10 * (request["flags"]["norm"] == "ln") + len(requests) % 2
+        step = 100.0 + 10 * (request["norm"] == "ln") + len(requests) % 2
         measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
         measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
         measured |= {"backend": "tensorflow", "keras": "3", "compiled": False}
@@ -142,8 +158,8 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
 
     monkeypatch.setattr(subprocess, "run", measure)
     page = cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path)
-    assert [r["flags"]["norm"] for r in requests] == ["bn", "ln_position", "bn"] * 2
-    assert "learning_rate" not in requests[0]["flags"]
+    assert [r["norm"] for r in requests] == ["bn", "ln_position", "bn"] * 2
+    assert "learning_rate" not in requests[0]
     assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
     assert len(requests) == 6
     assert "Hardware: P, 2 cores; resnet_na: tensorflow, Keras 3" in page
@@ -160,11 +176,9 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
 
 def test_cost_is_that_of_the_model_as_train_py_trains_it():
     row = TABLE.row("lng_8")
-    flags = {**cost.request(row, SCHEDULE, "smoke"), "batch_size": 8}
-    flags.pop("repeats")
+    request = {**cost.request(row, SCHEDULE, "smoke"), "batch_size": 8}
     done = subprocess.run(
-        [sys.executable, "-m", "tables.measure_cost"]
-        + [json.dumps({"flags": flags, "repeats": 2})],
+        [sys.executable, "-m", "tables.measure_cost", json.dumps(request)],
         cwd=runs.ROOT,
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

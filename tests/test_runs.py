@@ -1,10 +1,11 @@
 """One run of train.py for a table: how it ends is understood, and what names it."""
 
+import json
 import os
 
 import pytest
 
-from tables import runs
+from tables import files, runs
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a script stands for Python")
@@ -34,6 +35,30 @@ def test_failed_and_interrupted_train_py_are_raised(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\nexit 143\n")
     with pytest.raises(KeyboardInterrupt):
         runs._train({}, tmp_path, None)
+
+
+def test_a_run_that_is_trained_again_keeps_its_record_until_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "WORK", tmp_path / "work")
+    flags = {"model": "vit", "norm": "ln", "seed": 0}
+    path = tmp_path / "seed0.json"
+    files.write(path, json.dumps({"flags": flags, "result": "old"}))
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.ensure_model(path, "vit", flags)
+    assert json.loads(path.read_text())["result"] == "old"
+
+    def train(flags, folder, backend):
+        (folder / "result.json").write_text('"new"')
+        (folder / "metrics.jsonl").write_text("")
+
+    monkeypatch.setattr(runs, "_train", train)
+    monkeypatch.setattr(runs, "_environment", lambda folder: {})
+    runs.ensure_model(path, "vit", flags)
+    assert json.loads(path.read_text())["result"] == "new"
 
 
 def test_key_tells_flags_apart_and_ignores_their_order():

@@ -30,6 +30,16 @@ def test_difference_has_the_students_interval_of_paired_runs():
     assert math.isnan(statistics.compare({0: 1.0}, {0: 0.5}).low)
 
 
+def test_differences_that_agree_by_chance_are_not_certain():
+    found = statistics.compare({0: 0.5013, 1: 0.5113}, {0: 0.50, 1: 0.51})
+    # As if they differed by one of 10,000 images; t(0.975, 1) = 12.706.
+    assert found.high - found.mean == pytest.approx(12.706e-4 / math.sqrt(2), rel=1e-3)
+    rows = {"a": {0: 0.5, 1: 0.51}, "b": {0: 0.5013, 1: 0.5113}, "c": {0: 0.4, 1: 0.4}}
+    assert statistics.verdicts(rows, "a")["b"][1] == "undecided"
+    same = statistics.compare({0: 0.5, 1: 0.4}, {0: 0.5, 1: 0.4})
+    assert (same.mean, same.p) == (0, 1)
+
+
 def test_holm_is_stricter_than_each_test_alone():
     p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}
     # 0.01 <= 0.05 / 3, but 0.03 > 0.05 / 2, and then 0.04 is not asked any more.

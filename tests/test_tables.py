@@ -209,7 +209,7 @@ def test_page_tells_mean_spread_n_and_reference(tmp_path, trainings):
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert lines[2].startswith("| A | 29.90 ± 0.10 | 30.10 ± 0.10 | 30.90 ± 0.10 | 3 |")
     assert lines[2].endswith("| — | reference |")
-    assert "| 0.2 | 1,234 | 100 | +20.00 [+20.00, +20.00] | above |" in lines[3]
+    assert "| 0.2 | 1,234 | 100 | +20.00 [+19.98, +20.02] | above |" in lines[3]
     assert "a schedule." in page
     assert "- a note." in page
     assert "python train.py --model=toy --epochs=3 --batch_size=10 --norm=bn" in page
@@ -219,8 +219,8 @@ def test_pairs_are_compared_in_a_table_of_their_own(tmp_path, trainings):
     make(tmp_path)
     table = dataclasses.replace(TABLE, pairs=(("b", "c"), ("c", "b"), ("b", "d")))
     lines = training_table.write(table, "cpu", SCHEDULE, tmp_path).splitlines()
-    assert "| B | C | 3 | +19.99 [+19.99, +19.99] | above |" in lines
-    assert "| C | B | 3 | -19.99 [-19.99, -19.99] | below |" in lines
+    assert "| B | C | 3 | +19.99 [+19.97, +20.01] | above |" in lines
+    assert "| C | B | 3 | -19.99 [-20.01, -19.97] | below |" in lines
     assert not any("| B | D |" in line for line in lines)  # no run of d
     alone = training_table.write(TABLE, "cpu", SCHEDULE, tmp_path)
     assert "against |" not in alone
