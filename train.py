@@ -36,6 +36,12 @@ def main(argv):
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
         train_flags.fail(error)
+    except ModuleNotFoundError as error:
+        train_flags.fail(
+            f"the package {error.name} is not installed; install it, or choose a "
+            "backend that is: KERAS_BACKEND=tensorflow, jax or torch (pip install "
+            "'.[train]', '.[jax]' or '.[torch]')"
+        )
     except Exception as error:
         from zoo import errors
 

@@ -3,6 +3,7 @@
 Imports no backend, so that `--help` and mistakes are answered at once.
 """
 
+import math
 import pathlib
 import sys
 
@@ -223,8 +224,9 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "search_group_size",
     [],
-    "Instead of training, compare these group sizes, such as 4,8,16, with KerasTuner; "
-    "the same command with the same --run_dir continues. Default none.",
+    "Instead of training, compare these group sizes, such as 4,8,16, with KerasTuner, "
+    "on --validation_examples or a tenth of the training images, never on the test "
+    "images; the same command with the same --run_dir continues. Default none.",
 )
 
 # ---- optimization: None is the model's recipe, zoo/recipes.py ----
@@ -366,6 +368,11 @@ def parse(argv):
         rest = FLAGS(argv)
     except (flags.Error, OSError, UnicodeDecodeError) as error:
         fail(str(error))
+    for name in names():
+        if isinstance(FLAGS[name].value, float) and not math.isfinite(
+            FLAGS[name].value
+        ):
+            fail(f"--{name}={FLAGS[name].value} is not finite; give a number")
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; flags are written --name=value")
     if FLAGS.tpu:

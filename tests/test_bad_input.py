@@ -168,6 +168,10 @@ BAD_FOLDERS = {
     "one class": (_one_class, "1 class folder(s), a classifier needs at least 2"),
     "no class": (lambda f: [_one_class(f), (f / "dog").rename(f / ".dog")], "0 class"),
     "other classes in the test": (_split, "differ in their classes: cow, dog"),
+    "no test beside train": (
+        lambda f: [(f / "train").mkdir(), (f / "cat").rename(f / "train" / "cat")],
+        "has train/ with folders of images, but no test folder beside it; add one",
+    ),
     "too few images": (lambda f: _without(f, "*/00[1-9].png"), "leaves no test image"),
 }
 

@@ -78,6 +78,14 @@ def test_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
 
 
+def test_best_stays_if_the_last_is_gone(tmp_path):
+    checkpoints.save(tmp_path, {"w": np.zeros(1)}, {})
+    checkpoints.keep_as_best(tmp_path)
+    (tmp_path / checkpoints.LAST).unlink()
+    checkpoints.keep_as_best(tmp_path)
+    assert checkpoints.load(tmp_path / checkpoints.BEST)
+
+
 def test_best_is_a_copy_that_later_saves_leave_alone(tmp_path):
     for number in (3, 4):
         save(tmp_path, number)

@@ -216,6 +216,21 @@ def test_folder_with_train_and_test_is_taken_as_it_is(tmp_path):
     assert len(loaded.test) == 4
 
 
+@pytest.mark.parametrize(("train", "test"), [("Train", "valid"), ("training", "Eval")])
+def test_split_folders_have_the_names_people_give_them(tmp_path, train, test):
+    write_images(tmp_path / train, n=3)
+    write_images(tmp_path / test, n=2)
+    loaded = data.load("folder", tmp_path)
+    assert loaded.class_names == ("cat", "dog")
+    assert (len(loaded.train), len(loaded.test)) == (6, 4)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "dog").rename(tmp_path / "train")
+    assert data.load("folder", tmp_path).class_names == ("cat", "train")
+
+
 def test_image_size_scales_and_crops(tmp_path):
     write_images(tmp_path, size=(9, 7))
     (tmp_path / "cat" / "000.png").unlink()

@@ -14,7 +14,7 @@ import pytest
 
 import train_flags
 from tests.command_line import TINY, call
-from zoo import run_folder
+from zoo import data, run_folder, session
 from zoo.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -131,7 +131,8 @@ MISTAKES = {
     "no weights": (["--init=/nowhere/model.keras"], "does not exist"),
     "tpu and data": (["--tpu", "--distribute=data"], "--tpu and --distribute=data"),
     "no such device": (["--tpu"], "--distribute=tpu"),
-    "diverges": (["--learning_rate=nan"], "last good checkpoint is in"),
+    "no finite number": (["--warmup_epochs=inf"], "--warmup_epochs=inf is not finite"),
+    "diverges": (["--learning_rate=1e38"], "last good checkpoint is in"),
 }
 
 
@@ -145,6 +146,57 @@ def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, case, monkeypatch)
     assert message in error_line(capsys, *TINY, *given, *flags)
     if case != "diverges":
         assert not (tmp_path / "run" / "flags.txt").exists()
+
+
+def test_a_backend_that_is_not_installed_is_one_line(tmp_path):
+    absent = tmp_path / "torch"
+    absent.mkdir()
+    (absent / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *TINY, f"--run_dir={tmp_path / 'run'}"],
+        env={**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: the package torch is not installed")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stopped_run_goes_on_only_where_its_place_exists():
+    meta = {"position": {"epoch": 3, "batch": 5}, "steps": 10}
+    session.check_position(meta, 5, 10, "run")
+    with pytest.raises(InputError, match="has 3 epochs; --epochs=2 is fewer"):
+        session.check_position(meta, 2, 10, "run")
+    with pytest.raises(InputError, match="epoch of 10 steps, and now one has 4"):
+        session.check_position(meta, 5, 4, "run")
+    meta["position"]["batch"] = 0
+    session.check_position(meta, 5, 4, "run")  # the next epoch may be any
+
+
+def test_only_what_a_run_left_half_written_is_deleted(tmp_path):
+    left = [tmp_path / "model.tmp.keras", tmp_path / "checkpoints" / "last.npz.tmp"]
+    other = [tmp_path / "mine" / "a.tmp"]
+    for path in left + other:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run_folder.remove_temporary_files(tmp_path)  # no run: nothing of ours
+    assert all(path.exists() for path in left + other)
+    (tmp_path / "flags.txt").touch()
+    run_folder.remove_temporary_files(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert other[0].exists()
+
+
+def test_group_sizes_are_not_chosen_by_test_images(tmp_path):
+    train_flags.parse(["train.py", *TINY, "--search_group_size=2,4"])
+    whole = data.load()
+    prepared = session.prepare(whole, train_flags.settings(), tmp_path)
+    assert len(prepared.validation) == len(whole.train) // 10
 
 
 def test_model_of_other_images_is_refused(tmp_path, capsys):

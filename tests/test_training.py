@@ -144,6 +144,23 @@ def test_best_epoch_is_chosen_by_validation_images():
     assert not any("test" in key for row in outcome["rows"] for key in row)
 
 
+def test_a_kill_between_checkpoint_and_best_is_made_good(tmp_path, monkeypatch):
+    images = small_data(validation=20)
+
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "keep_as_best", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_model(images), images, tmp_path)
+    monkeypatch.undo()
+    stopped = checkpoints.load_newest(tmp_path)
+    assert stopped[1]["best"]["epoch"] == 1
+    outcome = run(small_model(images), images, tmp_path, resume=stopped)
+    _, meta = checkpoints.load(tmp_path / checkpoints.BEST)
+    assert meta["best"]["epoch"] == outcome["best_epoch"]
+
+
 def test_last_epoch_counts_without_validation_images():
     images = small_data()
     assert run(small_model(images), images)["best_epoch"] == EPOCHS

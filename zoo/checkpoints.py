@@ -47,8 +47,10 @@ def save(folder, arrays, meta):
 
 
 def keep_as_best(folder):
-    """Copies `last.npz` to `best.npz`."""
+    """Copies `last.npz` to `best.npz`; does nothing if it was damaged and is gone."""
     folder = pathlib.Path(folder)
+    if not (folder / LAST).exists():
+        return
     temporary = folder / f"{BEST}.tmp"
     try:
         temporary.unlink(missing_ok=True)

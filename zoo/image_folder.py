@@ -11,7 +11,7 @@ from zoo.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif")
 _TRAIN_NAMES = ("train", "training")
-_TEST_NAMES = ("test", "val", "validation")
+_TEST_NAMES = ("test", "testing", "val", "valid", "validation", "eval")
 _TEST_EVERY = 10  # images of a class, in name order, where no test folder exists
 
 
@@ -51,8 +51,9 @@ class Files:
 def read_folder(folder, image_size=0):
     """Lists the images of a folder.
 
-    It holds either `train/CLASS/*.png` and `test/CLASS/*.png` (also `val`), or
-    `CLASS/*.png`; then every tenth image of a class, by name, is a test image.
+    It holds either `train/CLASS/*.png` and `test/CLASS/*.png` (also `val` and the
+    like, in any case), or `CLASS/*.png`; then every tenth image of a class, by name,
+    is a test image.
 
     Args:
         folder: path.
@@ -63,14 +64,21 @@ def read_folder(folder, image_size=0):
         images as `EncodedImages`, labels `(n,)` int64.
     Raises:
         InputError: for a missing folder, a class without images, fewer than two
-            classes, or other classes in the test than in the training folder.
+            classes, one of the folders train and test without the other, or other
+            classes in the one than in the other.
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"--data_dir={folder} is no folder; give one with images")
-    train = next((folder / n for n in _TRAIN_NAMES if (folder / n).is_dir()), None)
-    test = next((folder / n for n in _TEST_NAMES if (folder / n).is_dir()), None)
-    if train is None or test is None:
+    train, test = _split(folder, _TRAIN_NAMES), _split(folder, _TEST_NAMES)
+    if (train is None) != (test is None):
+        raise InputError(
+            f"{folder} has {(train or test).name}/ with folders of images, but no "
+            f"{'training' if train is None else 'test'} folder beside it; add one "
+            f"({', '.join(_TRAIN_NAMES if train is None else _TEST_NAMES)}), or give "
+            f"{train or test} itself as --data_dir"
+        )
+    if train is None:
         files, labels, names = _list_classes(folder)
         # Each class is listed on its own, so ranks restart at its first image.
         ranks = np.arange(len(labels)) - np.searchsorted(labels, labels)
@@ -100,6 +108,17 @@ def read_folder(folder, image_size=0):
         for split, (files, labels) in splits.items()
     }
     return arrays, names
+
+
+def _split(folder, names):
+    """Returns the folder of a split: one of these names that has folders, or None.
+
+    A folder without folders is a class, even if it is called "train".
+    """
+    for path in sorted(p for p in folder.iterdir() if p.name.lower() in names):
+        if path.is_dir() and any(p.is_dir() for p in path.iterdir()):
+            return path
+    return None
 
 
 def _list_classes(folder):

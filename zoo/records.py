@@ -119,7 +119,13 @@ def _epoch_line(row, epochs):
 def finish(model, data, settings, folder, outcome, started):
     """Evaluates the chosen epoch, writes model.keras and result.json."""
     if outcome["best_epoch"] != settings["epochs"]:
-        arrays, _ = checkpoints.load(folder / "checkpoints" / checkpoints.BEST)
+        path = folder / "checkpoints" / checkpoints.BEST
+        arrays, meta = checkpoints.load(path)
+        if meta["best"]["epoch"] != outcome["best_epoch"]:
+            raise InputError(
+                f"{path} holds epoch {meta['best']['epoch']}, but the best one was "
+                f"{outcome['best_epoch']}; delete the run's folder and start again"
+            )
         training.restore_state(model, arrays)
     student = evaluation.classifier(model)
     train = data.train

@@ -109,9 +109,17 @@ def claimed(folder, resume):
 
 
 def remove_temporary_files(folder):
-    """Deletes what a killed process left half-written. The folder must be locked."""
-    for path in pathlib.Path(folder).rglob(f"*{files.TEMPORARY}"):
-        path.unlink()
+    """Deletes what a killed run left half-written. The folder must be locked.
+
+    Only where a run keeps its files, and only if there is one: the folder may be any.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / "flags.txt").exists():
+        return
+    for place in (folder, folder / "checkpoints"):
+        for pattern in (f"*{files.TEMPORARY}", f"*{files.TEMPORARY}.keras"):
+            for path in place.glob(pattern):
+                path.unlink()
 
 
 def describe_environment():

@@ -86,6 +86,8 @@ def _run(settings, folder, load_data, write_flags, started):
     if settings["search_group_size"]:
         return search(settings, data, steps, folder)
     checkpoint = newest_checkpoint(folder)
+    if checkpoint:
+        check_position(checkpoint[1], settings["epochs"], steps, folder)
     # A resumed run has its weights, and need not find the model it began from.
     init = None if checkpoint else settings["init"]
     model = build({**settings, "init": init}, data, steps)
@@ -137,9 +139,11 @@ def _run(settings, folder, load_data, write_flags, started):
 
 def prepare(data, settings, folder):
     """Selects the examples; draws random labels once and keeps them in the folder."""
-    data = zoo_data.select(
-        data, settings["train_examples"], settings["validation_examples"]
-    )
+    held_out = settings["validation_examples"]
+    if settings["search_group_size"] and not held_out:
+        # A group size is chosen like a learning rate: not by the test images.
+        held_out = max(1, len(data.train) // 10)
+    data = zoo_data.select(data, settings["train_examples"], held_out)
     if not settings["random_labels"]:
         return data
     path = folder / "random_labels.json"
@@ -165,6 +169,22 @@ def newest_checkpoint(folder):
     return checkpoint
 
 
+def check_position(meta, epochs, steps, folder):
+    """Refuses to go on from a place that these settings do not have."""
+    position = meta["position"]
+    if position["epoch"] > epochs:
+        raise InputError(
+            f"the run in {folder} has {position['epoch']} epochs; --epochs={epochs} is "
+            "fewer; give as many or more"
+        )
+    if position["batch"] and meta["steps"] != steps:
+        raise InputError(
+            f"the run in {folder} stopped within an epoch of {meta['steps']} steps, "
+            f"and now one has {steps}; finish the epoch with the --batch_size and data "
+            "it began with"
+        )
+
+
 # What a model has whose groups are all channels: the row that others compare with.
 _UNGROUPED = {"lng": "ln", "lng_position": "ln_position", "gn": "ln"}
 
@@ -182,11 +202,11 @@ def search(settings, data, steps, folder):
         return build({**settings, **changed}, data, steps)
 
     make_batches = batch_maker(settings, data)
-    held_out = zoo_data.in_memory(data.validation or data.test)
+    held_out = zoo_data.in_memory(data.validation)
     if not isinstance(held_out.images, np.ndarray):
         raise InputError(
             f"--search_group_size keeps the {len(held_out):,} held-out images in "
-            "memory, and they are too many; set --validation_examples"
+            "memory, and they are too many; set --validation_examples to fewer"
         )
     result = search_group_size(
         build_with,

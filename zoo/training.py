@@ -74,6 +74,9 @@ def train(
         state, meta = resume_from
         position, rows, best = meta["position"], meta["rows"], meta["best"]
         restore_state(model, state)  # once more when `fit` begins, see _Watch
+        at_end = position["batch"] == 0 and position["epoch"] == best["epoch"]
+        if at_end and folder is not None and worker.chief:
+            checkpoints.keep_as_best(folder)  # a kill may have come before it was
 
     def save():
         if folder is not None:
