@@ -167,7 +167,8 @@ def _environment(folder):
     """What the numbers depend on, without the paths of the machine."""
     stored = _json(folder / "env.json")
     names = ("backend", "devices", "processor", "cores", "python", "versions", "git")
-    environment = {name: stored[name] for name in names}
+    # A run that an earlier version finished may not have said all of it.
+    environment = {name: stored.get(name, "unknown") for name in names}
     data = stored["data"]
     environment["data"] = {name: data[name] for name in data if name != "source"}
     return environment
