@@ -75,7 +75,7 @@ def main(argv):
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
         _fail(error, status=1)
-    print(f"In {os.path.relpath(output)}.")
+    print(f"In {FLAGS.output or os.path.relpath(output)}.")
 
 
 def _parse(argv):
