@@ -1,6 +1,10 @@
 """`group_layer_normalization`: checks the arguments and runs the arithmetic."""
 
+import math
+import numbers
+
 import keras
+import numpy as np
 from keras import ops
 
 from lng_keras import kernels
@@ -47,8 +51,9 @@ def group_layer_normalization(
 
     Raises:
         ValueError: if `groups` and `group_size` do not fit each other or `c`,
-            if `axis` is out of range, repeated or includes the batch, or if the
-            size of the channel axis is unknown.
+            if `axis` is out of range, repeated or includes the batch, if the
+            size of the channel axis is unknown, or if `gamma` or `beta` has
+            another shape than `(c,)`.
 
     Reference: Ni et al., On the Nonlinearity of Layer Normalization, ICML 2024.
     """
@@ -67,6 +72,7 @@ def group_layer_normalization(
     check_arguments(groups, group_size, axis, epsilon)
     axes = resolve_axes(axis, len(x.shape))
     groups = resolve_groups(x.shape, axes, groups, group_size, subtract_mean)
+    check_weights(x.shape[axes[-1]], gamma=gamma, beta=beta)
     return run(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
 
 
@@ -78,17 +84,20 @@ def check_arguments(groups, group_size, axis, epsilon):
             f"Received: groups={groups}, group_size={group_size}"
         )
     for name, value in (("groups", groups), ("group_size", group_size)):
-        if value is not None and not (_is_int(value) and value >= 1):
+        if value is not None and not (is_int(value) and value >= 1):
             raise ValueError(f"`{name}` must be an int >= 1. Received: {name}={value}")
     axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-    if not axes or not all(_is_int(a) for a in axes):
+    if not axes or not all(is_int(a) for a in axes):
         raise ValueError(
             f"`axis` must be an int or a sequence of ints. Received: axis={axis}"
         )
     if len(set(axes)) != len(axes):
         raise ValueError(f"`axis` must not repeat an axis. Received: axis={axis}")
-    if not epsilon > 0:
-        raise ValueError(f"`epsilon` must be > 0. Received: epsilon={epsilon}")
+    number = isinstance(epsilon, numbers.Real) and not isinstance(epsilon, bool)
+    if not (number and 0 < epsilon < math.inf):
+        raise ValueError(
+            f"`epsilon` must be a finite number > 0. Received: epsilon={epsilon!r}"
+        )
 
 
 def resolve_axes(axis, rank):
@@ -147,6 +156,17 @@ def resolve_groups(shape, axes, groups, group_size, subtract_mean=True):
     return groups
 
 
+def check_weights(channels, **weights):
+    """Raises for weights that are not one number a channel; they might broadcast."""
+    for name, weight in weights.items():
+        shape = (channels,) if weight is None else tuple(np.shape(weight))
+        if shape not in ((channels,), (None,)):
+            raise ValueError(
+                f"`{name}` must have the shape ({channels},), one number a channel. "
+                f"Received: {name} of shape {shape}"
+            )
+
+
 def run(x, gamma, beta, spec):
     """The arithmetic on checked arguments: see `group_layer_normalization`."""
     x = ops.cast(x, floating_dtype(x))
@@ -163,7 +183,8 @@ def floating_dtype(x):
     return dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
 
-def _is_int(value):
+def is_int(value):
+    """Whether a value counts things: an int of Python or NumPy."""
     # A bool is an int to Python, but groups=True is a mistake.
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
@@ -191,6 +212,7 @@ class GroupLayerNormalizationOperation(keras.Operation):
     def compute_output_spec(self, x, gamma=None, beta=None):
         axes = resolve_axes(self.axis, len(x.shape))
         resolve_groups(x.shape, axes, self.groups, self.group_size, self.subtract_mean)
+        check_weights(x.shape[axes[-1]], gamma=gamma, beta=beta)
         return keras.KerasTensor(x.shape, dtype=floating_dtype(x))
 
     def get_config(self):

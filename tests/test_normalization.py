@@ -1,5 +1,7 @@
 """The layers as Keras users meet them: corners, contract, saving, errors."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -297,7 +299,10 @@ CONSTRUCTION_ERRORS = [
     ({"axis": "channels"}, "an int or a sequence of ints. Received: axis=channels"),
     ({"axis": ()}, r"an int or a sequence of ints. Received: axis=\(\)"),
     ({"axis": (1, 1)}, r"must not repeat an axis. Received: axis=\(1, 1\)"),
-    ({"epsilon": 0}, "`epsilon` must be > 0. Received: epsilon=0"),
+    *(
+        ({"epsilon": epsilon}, f"a finite number > 0. Received: epsilon={epsilon!r}")
+        for epsilon in (0, -1e-5, None, "1e-5", True, float("inf"), float("nan"))
+    ),
 ]
 
 
@@ -307,6 +312,28 @@ def test_wrong_arguments_are_refused_at_construction(arguments, message):
         GroupLayerNormalization(**arguments)
     with pytest.raises(ValueError, match=message):
         lng_keras.group_layer_normalization(normal(2, 8), **arguments)
+
+
+@pytest.mark.parametrize("epsilon", [np.float32(1e-5), np.float64(1e-5), 1])
+def test_epsilon_may_be_any_number(epsilon):
+    assert GroupLayerNormalization(epsilon=epsilon).epsilon == epsilon
+
+
+# On this map (16, 1) would scale positions and not channels.
+@pytest.mark.parametrize("shape", [(16, 1), (1, 16), (15,), (1,), ()])
+@pytest.mark.parametrize("name", ["gamma", "beta"])
+def test_weights_of_another_shape_are_refused(name, shape):
+    weights = {name: np.ones(shape, "float32")}
+    message = rf"`{name}` must have the shape \(16,\).*{re.escape(str(shape))}"
+    for x in (normal(2, 4, 4, 16), keras.Input((4, 4, 16))):
+        with pytest.raises(ValueError, match=message) as error:
+            lng_keras.group_layer_normalization(x, **weights, axis=(1, 2, 3))
+        assert "\n" not in str(error.value)
+
+
+def test_weights_of_unknown_size_are_taken():
+    x, gamma = keras.Input((16,)), keras.KerasTensor((None,))
+    assert lng_keras.group_layer_normalization(x, gamma).shape == (None, 16)
 
 
 BUILD_ERRORS = [
