@@ -367,6 +367,9 @@ def test_to_may_be_a_function_and_none_keeps():
         (7, dict(group_size=8), 7),
         (10, dict(group_size=4), 5),
         (10, dict(groups=3), 5),
+        # 40 / 16 = 2.5, which divides 40 as a float does.
+        (40, dict(groups=16), 4),
+        (12, dict(groups=8), 3),
         (9, dict(group_size=1), 3),
     ],
 )
@@ -378,6 +381,16 @@ def test_groups_that_do_not_fit_are_chosen_by_the_stated_rule(channels, asked, c
     assert f"groups of {chosen} instead" in report.rows[0].reason
     with pytest.raises(ValueError, match=f"'norm': .* does not fit its {channels} ch"):
         swap_normalization(model, **asked, indivisible="refuse")
+
+
+def test_group_size_may_be_an_integer_of_numpy(tmp_path):
+    model = functional(layers.LayerNormalization)
+    swapped, report = swap_normalization(model, group_size=np.int64(4))
+    assert report.rows[0].after == "GroupLayerNormalization(group_size=4)"
+    swapped.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = inputs(2, 4, 4, 8)
+    np.testing.assert_array_equal(run(loaded, x), run(swapped, x))
 
 
 def test_two_channels_are_kept_because_their_groups_are_a_sign_function():
@@ -454,6 +467,8 @@ def test_what_cannot_be_swapped_is_refused_in_one_line():
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="not both"):
         swap_normalization(sequential(), group_size=4, groups=2)
+    with pytest.raises(ValueError, match="`group_size` must be .*group_size=True"):
+        swap_normalization(sequential(), group_size=True)
     with pytest.raises(ValueError, match='"nearest" or "refuse"'):
         swap_normalization(sequential(), indivisible="maybe")
     with pytest.raises(ValueError, match="`group_size` must be an int >= 1"):

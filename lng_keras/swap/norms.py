@@ -6,7 +6,7 @@ import math
 import keras
 from keras import layers
 
-from lng_keras.functional import resolve_axes
+from lng_keras.functional import is_int, resolve_axes
 from lng_keras.normalization import (
     GroupLayerNormalization,
     PositionalGroupLayerNormalization,
@@ -291,14 +291,15 @@ def _groups(norm, to, groups, group_size, over_space, indivisible):
     groups = groups(norm) if callable(groups) else groups
     group_size = group_size(norm) if callable(group_size) else group_size
     for name, value in (("groups", groups), ("group_size", group_size)):
-        if value is not None and not (isinstance(value, int) and value >= 1):
+        if value is not None and not (is_int(value) and value >= 1):
             raise ValueError(
                 f"`{name}` must be an int >= 1, or a function that returns one. "
                 f"Received: {name}={value!r} for {norm.path!r}"
             )
     asked = f"groups={groups}" if groups else f"group_size={group_size}"
     size = channels / groups if groups else group_size
-    if channels % size == 0 and (pools or size > 1 or not norm.subtract_mean):
+    fits = channels % (groups or group_size) == 0
+    if fits and (pools or size > 1 or not norm.subtract_mean):
         return {"groups": groups} if groups else {"group_size": group_size}, ""
     problem = f"{asked} does not fit its {channels} channels"
     if indivisible == "refuse":
