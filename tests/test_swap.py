@@ -475,6 +475,44 @@ def test_what_cannot_be_swapped_is_refused_in_one_line():
         swap_normalization(sequential(), group_size=0)
 
 
+IGNORED = [
+    (PositionalGroupLayerNormalization, dict(over_space=True)),
+    (layers.GroupNormalization, dict(over_space=False)),
+    (layers.BatchNormalization, dict(over_space=False)),
+    (layers.LayerNormalization, dict(group_size=4)),
+    (layers.BatchNormalization, dict(groups=2)),
+    (layers.RMSNormalization, dict(group_size=lambda norm: 4)),
+    (lambda norm: None, dict(group_size=4)),
+    (lambda norm: None, dict(over_space=True)),
+]
+
+
+@pytest.mark.parametrize(("to", "argument"), IGNORED)
+def test_an_argument_that_would_be_ignored_is_refused(to, argument):
+    (name,) = argument
+    with pytest.raises(ValueError, match=f"`{name}` .*Received: {name}=") as error:
+        swap_normalization(sequential(), to=to, **argument)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_class_does_anyway_may_be_asked_of_it():
+    for to, over_space in (
+        (PositionalGroupLayerNormalization, False),
+        (layers.GroupNormalization, True),
+        (layers.BatchNormalization, True),
+    ):
+        model = functional(layers.LayerNormalization)
+        assert swap_normalization(model, to=to, over_space=over_space)[1].replaced
+
+
+@pytest.mark.parametrize("to", [layers.LayerNormalization, layers.RMSNormalization])
+def test_weights_over_unknown_space_cannot_be_made_so_the_norm_is_kept(to):
+    model = functional(layers.GroupNormalization, (None, None, 8), groups=2)
+    _, report = swap_normalization(model, to=to)
+    assert report.kept[0].reason == "its size over space is unknown"
+    assert swap_normalization(model, to=to, over_space=False)[1].replaced
+
+
 def test_a_config_that_does_not_rebuild_its_layer_is_refused():
     class Forgetful(layers.Layer):
         def __init__(self, width, **kwargs):

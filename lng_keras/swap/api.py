@@ -54,10 +54,11 @@ def swap_normalization(
 
     Raises:
         ValueError: if the model is not built or has no normalization, or an
-            argument is out of range, or groups do not fit under "refuse".
+            argument is out of range or has no effect with this `to`, or groups do
+            not fit under "refuse".
         RuntimeError: if the config of a subclassed layer does not rebuild it.
     """
-    _check(model, to, group_size, groups, indivisible)
+    _check(model, to, group_size, groups, over_space, indivisible)
     rows, swaps, originals = [], {}, {}
     for steps, norm in find(model):
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
@@ -110,7 +111,7 @@ def find(model):
         )
 
 
-def _check(model, to, group_size, groups, indivisible):
+def _check(model, to, group_size, groups, over_space, indivisible):
     if not isinstance(model, keras.layers.Layer):
         raise ValueError(
             f"`model` must be a Keras model or layer. Received: {type(model).__name__}"
@@ -130,6 +131,19 @@ def _check(model, to, group_size, groups, indivisible):
             '`indivisible` must be "nearest" or "refuse". '
             f"Received: indivisible={indivisible!r}"
         )
+    what, fixed = "what a function makes", None
+    if to in norms.CONVERTERS:
+        what, fixed = to.__name__, norms.OVER_SPACE.get(to, over_space)
+    for name, value, taken in (
+        ("group_size", group_size, to in norms.GROUPED),
+        ("groups", groups, to in norms.GROUPED),
+        ("over_space", over_space, over_space == fixed),
+    ):
+        if value is not None and not taken:
+            raise ValueError(
+                f"`{name}` has no effect on {what}. "
+                f"Received: {name}={value!r}. Leave it out."
+            )
 
 
 def _channels(norm):

@@ -53,10 +53,6 @@ class Norm:
     def over_space(self):
         return len(self.axes) > 1
 
-    @property
-    def class_name(self):
-        return type(self.layer).__name__
-
 
 def is_normalization(layer):
     """Whether `layer` is, or by its name seems to be, a normalization."""
@@ -143,6 +139,14 @@ def _target_axes(norm, over_space):
     return _all_axes(norm.shape, norm.axes[-1]) if over_space else norm.axes[-1:]
 
 
+def _weighted_axes(norm, over_space):
+    """`_target_axes` for Keras' classes that have a weight for each number there."""
+    axes = _target_axes(norm, over_space)
+    if None in (norm.shape[a] for a in axes):
+        raise Kept("its size over space is unknown")
+    return axes
+
+
 def _affine(layer):
     """Arguments for gamma and beta as `layer` has them; RMSNormalization has few."""
     if isinstance(layer, layers.RMSNormalization):
@@ -196,7 +200,7 @@ def to_positional(norm, groups, over_space):
 
 
 def to_layer_norm(norm, groups, over_space):
-    axes = _target_axes(norm, over_space)
+    axes = _weighted_axes(norm, over_space)
     return layers.LayerNormalization(
         axis=_compact(axes, len(norm.shape)),
         **_base(norm),
@@ -226,7 +230,7 @@ def to_batch_norm(norm, groups, over_space):
 
 
 def to_rms_norm(norm, groups, over_space):
-    axes = _target_axes(norm, over_space)
+    axes = _weighted_axes(norm, over_space)
     return layers.RMSNormalization(axis=_compact(axes, len(norm.shape)), **_base(norm))
 
 
@@ -243,6 +247,12 @@ GROUPED = (
     PositionalGroupLayerNormalization,
     layers.GroupNormalization,
 )
+# Whether statistics are over space, where the class leaves no choice.
+OVER_SPACE = {
+    PositionalGroupLayerNormalization: False,
+    layers.GroupNormalization: True,
+    layers.BatchNormalization: True,
+}
 
 
 class Kept(Exception):
