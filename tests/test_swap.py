@@ -424,6 +424,56 @@ def test_unknown_and_subclassed_norms_are_kept_with_the_reason():
     assert len(report.replaced) == 1
 
 
+def test_a_function_replaces_subclasses_and_restore_brings_them_back():
+    class Mine(layers.BatchNormalization):
+        pass
+
+    model = functional(Mine)
+
+    def to(norm):
+        assert (norm.shape, norm.axes, norm.groups) == ((None, 4, 4, 8), (3,), 1)
+        return GroupLayerNormalization(group_size=4)
+
+    swapped, report = swap_normalization(model, to=to)
+    assert classes(swapped) == [GroupLayerNormalization]
+    assert report.rows[0].carried == ["gamma", "beta"]
+    restored, report = report.restore(swapped)
+    assert report.replaced
+    assert not report.rows[0].lost
+    assert classes(restored) == [Mine]
+    x = inputs(2, 4, 4, 8)
+    np.testing.assert_array_equal(run(restored, x), run(model, x))
+
+
+def test_a_subclass_that_a_function_put_in_is_restored():
+    class OurNormalization(GroupLayerNormalization):
+        pass
+
+    model = functional(layers.LayerNormalization)
+    swapped, report = swap_normalization(model, to=lambda norm: OurNormalization())
+    assert classes(swapped) == [OurNormalization]
+    restored, _ = report.restore(swapped)
+    x = inputs(2, 4, 4, 8)
+    np.testing.assert_array_equal(run(restored, x), run(model, x))
+
+
+def test_restore_refuses_what_it_cannot_put_back():
+    class OtherNorm(layers.Layer):
+        def call(self, x):
+            return x
+
+    model = functional(layers.LayerNormalization)
+    swapped, report = swap_normalization(model, to=lambda norm: OtherNorm())
+    for given, why in (
+        (swapped, "OtherNorm is not a normalization known here"),
+        (sequential(), "the model has no normalization there"),
+    ):
+        message = f"'norm' cannot be put back: {why}"
+        with pytest.raises(ValueError, match=message) as error:
+            report.restore(given)
+        assert "\n" not in str(error.value)
+
+
 def test_settings_of_a_norm_are_kept():
     model = functional(
         layers.LayerNormalization,

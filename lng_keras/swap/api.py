@@ -34,7 +34,8 @@ def swap_normalization(
             `PositionalGroupLayerNormalization`; Keras' `LayerNormalization`,
             `GroupNormalization`, `BatchNormalization` or `RMSNormalization`; or a
             function from a norm (with `path`, `layer`, `shape`, `channels`, `axes`)
-            to a new layer, or to None to keep it.
+            to a new layer, or to None to keep it. Subclasses of these classes may
+            do more than they: only a function replaces them.
         group_size: int, channels of a group, or a function from a norm to it.
             Default 8.
         groups: int or function, the number of groups instead.
@@ -59,12 +60,12 @@ def swap_normalization(
         RuntimeError: if the config of a subclassed layer does not rebuild it.
     """
     _check(model, to, group_size, groups, over_space, indivisible)
-    rows, swaps, originals = [], {}, {}
-    for steps, norm in find(model):
+    rows, made, originals = [], {}, {}
+    for steps, norm in find(model, subclasses=to not in norms.CONVERTERS):
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
         rows.append(row)
-        row.reason = norms.reason_to_keep(norm.layer) or ""
-        if row.reason:
+        if not norm.shape:
+            row.reason = norms.reason_to_keep(norm.layer)
             continue
         if not matches(where, norm):
             row.status = LEFT_OUT
@@ -78,13 +79,17 @@ def swap_normalization(
             continue
         row.status = REPLACED
         row.after = norms.label(layer)
-        swaps[steps] = saving.serialize_keras_object(layer)
+        made[steps] = layer
         originals[norm.path] = norm
-    return _apply(model, rows, swaps, originals)
+    return _apply(model, rows, made, originals)
 
 
-def find(model):
-    """Yields `(steps, norm)` for each normalization of a built model."""
+def find(model, subclasses=False):
+    """Yields `(steps, norm)` for each normalization of a built model.
+
+    A norm that a swap keeps whatever it puts in has no shape. So have subclasses of
+    known classes, unless `subclasses` asks to describe them like these.
+    """
     count = 0
     if norms.is_normalization(model):
         raise ValueError(
@@ -95,7 +100,7 @@ def find(model):
             continue
         count += 1
         path = text(model, steps)
-        if norms.reason_to_keep(layer):
+        if norms.reason_to_keep(layer, subclasses):
             yield steps, norms.Norm(path, layer, None, (), 1, True)
         elif not layer.built:
             raise ValueError(
@@ -150,16 +155,21 @@ def _channels(norm):
     return norm.channels if norm.shape else None
 
 
-def _apply(model, rows, swaps, originals):
+def _apply(model, rows, made, originals):
+    swaps = {
+        steps: saving.serialize_keras_object(layer) for steps, layer in made.items()
+    }
     replaced = {id(norm.layer) for norm in originals.values()}
     saved = {
         path: (
+            type(norm.layer),
             saving.serialize_keras_object(norm.layer),
             transfer.weights_of(norm.layer),
         )
         for path, norm in originals.items()
     }
-    with saving.custom_object_scope(_classes(model)):
+    used = [model, *(layer for _, layer in walk(model)), *made.values()]
+    with saving.custom_object_scope(_scope(map(type, used))):
         new = rebuild.rebuild(model, swaps, {})
         if not new.built:
             new.build_from_config(model.get_build_config())
@@ -180,10 +190,9 @@ def _apply(model, rows, swaps, originals):
     return new, SwapReport(rows, saved)
 
 
-def _classes(model):
-    """Classes in use, so that unregistered ones can be rebuilt."""
-    found = {type(layer) for _, layer in walk(model)} | {type(model)}
-    custom = {c for c in found if not c.__module__.startswith("keras.src.")}
+def _scope(classes):
+    """Names of classes in use, so that unregistered ones can be rebuilt."""
+    custom = {c for c in classes if not c.__module__.startswith("keras.src.")}
     custom = {getattr(c, "_original", c) for c in custom}
     scope = {c.__name__: c for c in custom}
     scope.update({saving.get_registered_name(c): c for c in custom})
@@ -196,20 +205,29 @@ def copy_model(model):
 
 
 def restore(model, originals):
-    """Puts back the layers of `originals`: path -> (serialized layer, weights)."""
+    """Puts back the layers of `originals`: path -> (class, serialized, weights)."""
 
     def original(norm):
-        return saving.deserialize_keras_object(originals[norm.path][0])
+        cls, serialized, _ = originals[norm.path]
+        with saving.custom_object_scope(_scope([cls])):
+            return saving.deserialize_keras_object(serialized)
 
     new, report = swap_normalization(
         model, to=original, where=lambda norm: norm.path in originals
     )
+    reasons = {row.path: row.reason for row in report.kept}
+    replaced = {row.path for row in report.replaced}
+    for path in originals:
+        if path not in replaced:
+            raise ValueError(
+                f"{path!r} cannot be put back: "
+                f"{reasons.get(path, 'the model has no normalization there')}. "
+                "Give the model that this swap made, or go on with the original."
+            )
     for _, norm in find(new):
         if norm.path in originals:
-            weights = originals[norm.path][1]
+            *_, weights = originals[norm.path]
             for variable in norm.layer.weights:
                 if variable.name.startswith("moving"):
                     variable.assign(weights[variable.name])
-    for row in report.rows:
-        row.lost = {n: why for n, why in row.lost.items() if n != "moving"}
     return new, report

@@ -62,21 +62,25 @@ def is_normalization(layer):
     return isinstance(layer, KNOWN) or name.endswith(("Normalization", "Norm"))
 
 
-def reason_to_keep(layer):
-    """Why `layer` cannot be described, or None if it can."""
+def reason_to_keep(layer, subclasses=False):
+    """Why `layer` is not to be described, or None if it is.
+
+    Args:
+        subclasses: bool, whether built subclasses of the classes in `KNOWN` are.
+    """
     name = type(layer).__name__
-    if type(layer) not in KNOWN:
-        base = next((c.__name__ for c in KNOWN if isinstance(layer, c)), None)
-        if base:
-            return f"{name} is a subclass of {base} and may do more"
+    base = next((c.__name__ for c in KNOWN if isinstance(layer, c)), None)
+    if base is None:
         return f"{name} is not a normalization known here"
+    if type(layer) not in KNOWN and not (subclasses and input_shape(layer)):
+        return f"{name} is a subclass of {base} and may do more"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling=True is deprecated and scales by the variance"
     return None
 
 
 def describe(layer, path):
-    """Returns the `Norm` of a built layer whose class is in `KNOWN`."""
+    """Returns the `Norm` of a built layer, of a class in `KNOWN` or below one."""
     shape = input_shape(layer)
     axes = resolve_axes(layer.axis, len(shape)) if shape else ()
     groups, subtract_mean = 1, True
