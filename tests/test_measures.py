@@ -271,6 +271,22 @@ def test_profile_finds_the_normalizations():
     assert "| lng | GroupLayerNormalization | 24 | 24 |" in str(profile)
 
 
+def test_profile_calls_layers_as_the_model_does():
+    keras.utils.set_random_seed(4)
+    x = rng().normal(size=(4, 3, 4)).astype("float32")
+    inputs = keras.Input((3, 4))
+    y = keras.layers.MultiHeadAttention(2, 2)(inputs, value=inputs)
+    model = keras.Model(inputs, y)
+    (row,) = measures.profile_nonlinearity(model, x, num_samples=400).rows
+    # The tensor is two arguments of the layer, and one input.
+    assert row.inputs == 12
+    assert row.h == pytest.approx(hessian_nonlinearity(model, x).mean(), rel=0.1)
+    y = keras.layers.MultiHeadAttention(2, 2)(inputs, value=keras.ops.sin(inputs))
+    (row,) = measures.profile_nonlinearity(keras.Model(inputs, y), x).rows
+    assert row.inputs == 2 * 12
+    assert row.nonlinearity > 0
+
+
 def test_profile_writes_a_table_and_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, name="only")])

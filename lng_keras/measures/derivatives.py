@@ -13,11 +13,11 @@ import numpy as np
 from lng_keras import kernels
 
 
-def as_function(fn_or_model, xs):
-    """Returns a function of tensors; a layer or model is called for inference.
+def as_function(fn_or_model, x):
+    """Returns a function of a tensor; a layer or model is called for inference.
 
     Args:
-        xs: list of arrays, the points at which it will be called.
+        x: array, the points at which it will be called.
     """
     if not isinstance(fn_or_model, keras.layers.Layer):
         if not callable(fn_or_model):
@@ -29,10 +29,10 @@ def as_function(fn_or_model, xs):
 
     if not fn_or_model.built:
         # Here and not while it is differentiated, where its weights would be traced.
-        fn_or_model(xs[0][:1] if len(xs) == 1 else [x[:1] for x in xs])
+        fn_or_model(x[:1])
 
-    def fn(*xs):
-        return fn_or_model(xs[0] if len(xs) == 1 else list(xs), training=False)
+    def fn(x):
+        return fn_or_model(x, training=False)
 
     return fn
 

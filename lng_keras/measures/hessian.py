@@ -54,7 +54,7 @@ def hessian_nonlinearity(fn_or_model, x, batch_size=1024):
         return u, v
 
     _, curvature = squared_derivatives(
-        as_function(fn_or_model, [x]),
+        as_function(fn_or_model, x),
         [x],
         len(i),
         lambda rows: [directions(rows)],
@@ -97,7 +97,7 @@ def hessian_nonlinearity_estimate(
         return [np.moveaxis(uv, 1, 0).astype(x.dtype)]
 
     _, curvature = squared_derivatives(
-        as_function(fn_or_model, [x]), [x], num_samples, directions, batch_size
+        as_function(fn_or_model, x), [x], num_samples, directions, batch_size
     )
     error = curvature.std(axis=1, ddof=1) / np.sqrt(num_samples)
     return Estimate(curvature.mean(axis=1), error)

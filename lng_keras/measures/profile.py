@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from lng_keras import files
-from lng_keras.measures.derivatives import as_function, compute_dtype
+from lng_keras.measures.derivatives import compute_dtype
 from lng_keras.measures.hessian import squared_derivatives
 from lng_keras.measures.separability import linear_sum_of_squares_ratio
 
@@ -19,7 +19,7 @@ class LayerNonlinearity:
 
     Attributes:
         name, kind: the layer's name and class.
-        inputs, outputs: numbers in one sample's input and output.
+        inputs, outputs: numbers in one sample's inputs and output.
         h: mean of H over the samples, estimated, in squared units of the output over
             units of the input to the fourth power: compares only like with like.
         nonlinearity: dimensionless, >= 0, 0 for a linear layer: see
@@ -109,7 +109,10 @@ def profile_nonlinearity(
 
     Piecewise linear layers (ReLU, max pooling) count as linear: see
     `hessian_nonlinearity`. A layer that is called several times is measured at its
-    first call, a model within the model as one layer.
+    first call, with the arguments of that call, a model within the model as one layer.
+    Where these are several tensors, z is all of them, each tensor once: attention of a
+    sequence to itself has one input. Layers that take or give other than floats, masks
+    included, or give several tensors are left out.
 
     Args:
         model: Functional or Sequential Keras model with one input.
@@ -140,7 +143,7 @@ def profile_nonlinearity(
     rng = np.random.default_rng(seed)
     rows = []
     for layer in layers:
-        inputs = keras.tree.flatten(layer.input)
+        fn, inputs = _as_called(layer)
         values = keras.Model(model.inputs, inputs).predict(points, verbose=0)
         values = [v.astype(compute_dtype(layer, v)) for v in keras.tree.flatten(values)]
         rows.append(
@@ -149,7 +152,7 @@ def profile_nonlinearity(
                 type(layer).__name__,
                 sum(v[0].size for v in values),
                 int(np.prod(layer.output.shape[1:])),
-                *_measure(layer, values, num_samples, rng, batch_size),
+                *_measure(fn, values, num_samples, rng, batch_size),
                 lssr=None if labels is None else _lssr(model, layer, x, labels),
             )
         )
@@ -165,7 +168,21 @@ def _is_measured(layer):
     return floats and len(keras.tree.flatten(layer.output)) == 1
 
 
-def _measure(layer, values, num_samples, rng, batch_size):
+def _as_called(layer):
+    """The first call of a layer as a function of the tensors it takes, and these."""
+    arguments = layer._inbound_nodes[0].arguments
+    tensors = list({id(t): t for t in arguments.keras_tensors}.values())
+
+    def fn(*xs):
+        args, kwargs = arguments.fill_in(
+            {id(t): x for t, x in zip(tensors, xs, strict=True)}
+        )
+        return layer(*args, **{**kwargs, "training": False})
+
+    return fn, tensors
+
+
+def _measure(fn, values, num_samples, rng, batch_size):
     """Returns mean H, curvature over slope, and the standard error of the latter."""
     taus = [v.reshape(len(v), -1).std(axis=1) for v in values]
 
@@ -177,7 +194,7 @@ def _measure(layer, values, num_samples, rng, batch_size):
         return drawn
 
     slope, curvature = squared_derivatives(
-        as_function(layer, values), values, num_samples, directions, batch_size
+        fn, values, num_samples, directions, batch_size
     )
     slope, curvature = slope.mean(axis=1), curvature.mean(axis=1)
     tau = np.sqrt(np.mean(np.square(taus), axis=0))
