@@ -74,6 +74,54 @@ def test_layers_are_measured_by_themselves(table):
     assert {"Conv2D", "BatchNormalization", "Dense"} <= set(kinds)
 
 
+class Gated(layers.Layer):
+    """Two inputs, one shape given to `build`."""
+
+    def build(self, shape):
+        self.dense = layers.Dense(shape[-1])
+        self.dense.build(shape)
+
+    def call(self, x, gate):
+        return self.dense(x) * gate
+
+
+class Scaled(Gated):
+    """A second input that the layer can do without."""
+
+    def call(self, x, gate=1.0):
+        return super().call(x, gate)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.gated = Gated()
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(self.gated(x, x))
+
+
+def test_a_layer_of_several_inputs_has_parameters_only():
+    x = keras.Input((3, 8))
+    y = layers.MultiHeadAttention(2, 4)(x, x)
+    y = Scaled()(Gated()(y, x), gate=x)
+    graph = keras.Model(x, layers.Dense(2)(y))
+    subclassed = Subclassed()
+    subclassed(np.ones((1, 3, 8), "float32"))
+    for model, several in (
+        (graph, ["MultiHeadAttention", "Gated", "Scaled"]),
+        (subclassed, ["Gated"]),
+    ):
+        table = cost.measure({"": model}, (1,), repeats=5, per_layer="all")
+        rows = table.rows[0]["layers"]
+        alone = [row["class"] for row in rows if row["parameters"] and row["latency"]]
+        assert alone == ["Dense"]
+        rest = [row for row in rows if row["parameters"] and not row["latency"]]
+        assert [row["class"] for row in rest] == several
+        assert all(row["flops"] is None for row in rest)
+
+
 def test_text_csv_json_and_picture_say_the_same(table, tmp_path):
     text = str(table)
     assert keras.config.backend() in text

@@ -1,5 +1,6 @@
 """What a normalization costs in a model: parameters, FLOPs, memory and latency."""
 
+import inspect
 import warnings
 
 import keras
@@ -12,6 +13,7 @@ from lng_keras.normalization import (
     PositionalGroupLayerNormalization,
 )
 from lng_keras.swap.api import copy_model, find, swap_normalization
+from lng_keras.swap.norms import input_shape
 
 __all__ = ["CostTable", "compare", "measure"]
 
@@ -51,7 +53,7 @@ def compare(
             but for torch.compile.
         per_layer: "norms", "all" or None, which layers to measure by themselves.
             Alone they are not fused with their neighbors, so they do not add up to
-            the model.
+            the model. Of a layer that takes several tensors, only the parameters.
         int8: bool, also measure each model after `quantize("int8")`.
         evaluate: function from a model to its accuracy, or None.
         progress: function called with a line of text at each step, or None.
@@ -224,7 +226,6 @@ def layer_costs(model, which, batch_sizes, repeats, compiled):
 
 
 def _layers(model, which):
-    from lng_keras.swap.norms import input_shape
     from lng_keras.swap.walk import is_graph, text, walk
 
     if which == "norms":
@@ -233,11 +234,29 @@ def _layers(model, which):
         return
     for steps, layer in walk(model, stop=lambda layer: not is_graph(layer)):
         if not is_graph(layer) and layer.built:
-            shape = input_shape(layer) if layer.weights else None
-            flat = shape and all(
-                size is None or isinstance(size, int) for size in shape
-            )
-            yield text(model, steps), layer, shape if flat else None
+            shape = _only_input(layer) if layer.weights else None
+            yield text(model, steps), layer, shape
+
+
+def _only_input(layer):
+    """The shape of the tensor a layer takes, or None if it is not known or not alone.
+
+    It may need several, or be given them where the model calls it. Masks do not count.
+    """
+    shape = input_shape(layer) or ()
+    needed = [
+        p
+        for p in inspect.signature(layer.call).parameters.values()
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    given = [
+        tensor
+        for node in layer._inbound_nodes[:1]
+        for tensor in node.arguments.keras_tensors
+        if tensor.dtype != "bool"
+    ]
+    flat = all(size is None or isinstance(size, int) for size in shape)
+    return shape if shape and flat and max(len(needed), len(given)) < 2 else None
 
 
 def _settings(layer):

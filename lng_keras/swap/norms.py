@@ -103,11 +103,8 @@ def describe(layer, path):
 
 
 def input_shape(layer):
-    """The shape a layer was built for, or None."""
-    config = layer.get_build_config() or {}
-    shape = config.get("input_shape")
-    if shape is None and config.get("shapes_dict"):
-        shape = next(iter(config["shapes_dict"].values()))
+    """The shape a layer was built for, or None: unknown, or one of several."""
+    shape = (layer.get_build_config() or {}).get("input_shape")
     return None if shape is None else tuple(shape)
 
 
