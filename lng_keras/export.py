@@ -7,7 +7,7 @@ import tempfile
 import keras
 import numpy as np
 
-from lng_keras.cost import example_of, repeated
+from lng_keras.cost import example_of
 from lng_keras.errors import UsageError
 
 # Largest difference from Keras' outputs that is accepted, absolute and relative to
@@ -42,7 +42,7 @@ def export(model, path, format, inputs=None, batch_size=3):
 
     Args:
         model: built `keras.Model` of one input, such as a swapped, trained one.
-        path: where to write; its suffix is added if it is missing.
+        path: str or path, where to write; its suffix is added if it is missing.
         format: "saved_model", "onnx", "litert" or "openvino".
         inputs: array `(1, ...)`, one example; None: made up.
         batch_size: int, examples in the comparison: not 1, so that a batch that was
@@ -52,21 +52,21 @@ def export(model, path, format, inputs=None, batch_size=3):
         dict: `path`, `format`, `difference` (largest absolute), `tolerance`, `bytes`.
 
     Raises:
-        UsageError: if this backend cannot, a package is missing, or the outputs
-            differ by more than the tolerance. Nothing is left at `path` then.
+        UsageError: if this backend cannot, a package is missing, the model has more
+            than one input or one of unknown size and no `inputs` are given, or the
+            outputs differ by more than the tolerance. Nothing is left at `path` then.
     """
     backend = keras.config.backend()
     check(format)
     suffix = _SUFFIX[format]
+    path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
     path = path if path.endswith(suffix) else path + suffix
     if os.path.exists(path):
         raise UsageError(f"{path} exists already; remove it or name another.")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"No such folder: {folder}")
-    example = example_of(model) if inputs is None else np.asarray(inputs)
-    x = repeated(example, batch_size)
-    x = x + np.arange(batch_size).reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype) / 8
+    x = _examples(model, inputs, batch_size)
     wanted = keras.ops.convert_to_numpy(model(x))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         written = os.path.join(scratch, os.path.basename(path))
@@ -104,6 +104,31 @@ def export(model, path, format, inputs=None, batch_size=3):
         "tolerance": tolerance,
         "bytes": size,
     }
+
+
+def _examples(model, inputs, batch_size):
+    """Examples `(batch_size, ...)` for a model's one input; floats differ by row."""
+    tensors = getattr(model, "inputs", None) or []  # none known of a subclassed model
+    if len(tensors) > 1:
+        raise UsageError(
+            f"Export is for a model of one input. {model.name!r} has {len(tensors)}; "
+            "use `model.export` and compare by hand."
+        )
+    if inputs is None:
+        try:
+            # Flat: a model made of a list of one input takes a list.
+            inputs = keras.tree.flatten(example_of(model))[0]
+        except ValueError as error:
+            raise UsageError(error) from error
+    x = np.repeat(np.asarray(inputs), batch_size, axis=0)
+    if tensors:
+        x = x.astype(tensors[0].dtype)
+    elif keras.backend.is_float_dtype(x.dtype):
+        x = x.astype(keras.config.floatx())
+    if not keras.backend.is_float_dtype(x.dtype):
+        return x  # may be indices: another number could be out of range
+    offsets = np.arange(batch_size).reshape(-1, *[1] * (x.ndim - 1)) / 8
+    return x + offsets.astype(x.dtype)
 
 
 def check(format):
@@ -172,7 +197,11 @@ def _run_saved_model(path, x):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)  # kept: its variables live as long as it
-    return loaded.serve(tf.constant(x)).numpy()
+    # The signature takes its input by name, also where the model takes a list of one.
+    serve = loaded.signatures["serving_default"]
+    (name,) = serve.structured_input_signature[1]
+    (output,) = serve(**{name: tf.constant(x)}).values()
+    return output.numpy()
 
 
 def _run_onnx(path, x):

@@ -68,6 +68,53 @@ def test_the_exported_model_computes_the_same_or_is_refused(format, tmp_path):
         export(model, path, format)
 
 
+def able():
+    """A format that this backend writes."""
+    return "openvino" if keras.config.backend() == "torch" else "saved_model"
+
+
+def dense(inputs):
+    return layers.Dense(3)(inputs)
+
+
+def embedded(inputs):
+    return dense(layers.Flatten()(layers.Embedding(2, 4)(inputs)))
+
+
+def test_a_path_object_and_a_folder_with_a_slash_name_the_file(tmp_path):
+    x = keras.Input((4,))
+    model = keras.Model(x, dense(x))
+    for name, path in (("a", tmp_path / "a"), ("b", f"{tmp_path}/b/")):
+        result = export(model, path, able())
+        assert result["path"] == str(tmp_path / name) + export_module._SUFFIX[able()]
+        assert os.path.exists(result["path"])
+    suffixes = (".xml", ".bin") if able() == "openvino" else ("",)
+    wanted = sorted(name + suffix for name in "ab" for suffix in suffixes)
+    assert sorted(os.listdir(tmp_path)) == wanted
+
+
+def test_inputs_are_given_as_the_model_takes_them(tmp_path):
+    x, indices = keras.Input((4,)), keras.Input((5,), dtype="int32")
+    for name, model, inputs in (
+        ("indices", keras.Model(indices, embedded(indices)), None),
+        ("float64", keras.Model(x, dense(x)), np.ones((1, 4))),
+        ("list", keras.Model([x], dense(x)), None),
+    ):
+        assert export(model, str(tmp_path / name), able(), inputs)["bytes"]
+
+
+def test_inputs_that_are_unknown_or_several_are_refused(tmp_path):
+    x, sequence = keras.Input((4,)), keras.Input((None, 4))
+    path = str(tmp_path / "model")
+    two = keras.Model([x, sequence], [dense(x), dense(sequence)])
+    with pytest.raises(UsageError, match="has 2"):
+        export(two, path, able())
+    unknown = keras.Model(sequence, dense(sequence))
+    with pytest.raises(UsageError, match="unknown sizes.*Give `inputs`"):
+        export(unknown, path, able())
+    assert export(unknown, path, able(), np.ones((1, 3, 4), "float32"))
+
+
 def test_a_wrong_file_is_noticed_and_not_left_behind(tmp_path, monkeypatch):
     if keras.config.backend() == "torch":
         pytest.skip("no SavedModel from torch")
