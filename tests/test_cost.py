@@ -139,6 +139,15 @@ def test_text_csv_json_and_picture_say_the_same(table, tmp_path):
     assert (tmp_path / "cost.png").stat().st_size > 5000
 
 
+def test_the_weights_of_a_layer_are_counted_as_they_are_stored():
+    x = keras.Input((8,))
+    model = keras.Model(x, layers.LayerNormalization(dtype="float16")(x))
+    table = cost.measure({"half": model}, batch_sizes=())
+    model_line, layer_line = csv.DictReader(io.StringIO(table.to_csv()))
+    assert float(layer_line["weight MB"]) == 2 * 16 / 1e6
+    assert layer_line["weight MB"] == model_line["weight MB"]
+
+
 def test_flops_of_a_matrix_product_are_known():
     x = keras.Input((8,))
     model = keras.Model(x, layers.Dense(16, use_bias=False)(x))

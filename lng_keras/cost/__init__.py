@@ -211,6 +211,7 @@ def layer_costs(model, which, batch_sizes, repeats, compiled):
             "path": path,
             "class": type(layer).__name__,
             "parameters": layer.count_params(),
+            "weight_bytes": weight_bytes(layer),
             "flops": None,
             "activation_bytes": None,
             "latency": [],

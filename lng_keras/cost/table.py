@@ -177,7 +177,7 @@ class CostTable:
                         layer["path"],
                         *accuracy,
                         layer["parameters"],
-                        layer["parameters"] * 4 / 1e6,
+                        _scaled(layer["weight_bytes"], 1e6),
                         _scaled(layer["flops"], 1e6),
                         _scaled(layer["activation_bytes"], 1e6),
                         *latency,
