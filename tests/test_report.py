@@ -15,7 +15,7 @@ from lng_keras import __main__ as command_line
 from lng_keras import report
 from lng_keras.cost import CostTable
 from lng_keras.errors import UsageError
-from lng_keras.report import answers, experiment, inputs
+from lng_keras.report import answers, experiment, fingerprint, inputs, models
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -100,6 +100,14 @@ def test_a_second_run_uses_what_is_finished(folder, capsys):
     assert said.count("already done") == 7  # six trainings and the costs
     assert "epoch" not in said
     assert (folder / "report" / "report.md").read_text() == before
+
+
+def test_a_model_of_a_function_is_the_same_each_time(monkeypatch):
+    digests = []
+    monkeypatch.setattr(sys.modules[__name__], "made", classifier, raising=False)
+    for name in (f"{__name__}:made", "zoo:ln_net") * 2:
+        digests.append(fingerprint.of_model(models.load_model(name)))
+    assert digests[:2] == digests[2:]
 
 
 @pytest.mark.slow
@@ -310,6 +318,57 @@ def test_from_python_it_shows_in_a_notebook():
     assert result.paths == {}
     with pytest.raises(UsageError, match="must be >= 1"):
         report.poc(classifier(), (x, y, x, y), epochs=0)
+
+
+def ends_in(last, units=3):
+    x = keras.Input((4,))
+    return keras.Model(x, last(layers.Dense(units)(x)))
+
+
+def test_a_fingerprint_tells_configurations_and_weights_apart_but_not_names():
+    def built(activation="relu", seed=0, strides=1, dtype=None):
+        keras.utils.set_random_seed(seed)
+        x = keras.Input((4, 4, 3))
+        y = layers.Conv2D(4, 1, strides, activation=activation, dtype=dtype)(x)
+        y = layers.BatchNormalization()(y + layers.Softmax()(y))
+        inner = keras.Sequential([layers.Flatten(), layers.Dense(3, "softmax")])
+        return keras.Model(x, Affine()(inner(layers.Dropout(0.1)(y))))
+
+    class Affine(layers.Layer):
+        def build(self, shape):
+            self.factor = self.add_weight(shape=shape[1:], initializer="ones")
+
+        def call(self, x):
+            return x * self.factor
+
+    of_model, model = fingerprint.of_model, built()
+    again = built()
+    assert [a.name for a in model.layers] != [b.name for b in again.layers]
+    assert of_model(model) == of_model(again)
+    again.compile("sgd", "mse")
+    again.predict(np.zeros((2, 4, 4, 3)), verbose=0)
+    assert of_model(model) == of_model(again)
+    others = [built("gelu"), built(seed=1), built(dtype="mixed_float16")]
+    others += [built(strides=4), built()]
+    others[-1].layers[1].trainable = False
+    assert len({of_model(m) for m in (model, *others)}) == 6
+
+
+def test_a_model_that_cannot_be_saved_has_a_fingerprint_of_its_weights():
+    class Unsaved(layers.Layer):
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+        def call(self, x):
+            return self.function(x)
+
+    def built(seed):
+        keras.utils.set_random_seed(seed)
+        return ends_in(Unsaved(lambda x: x + 1))
+
+    first, second, other = (fingerprint.of_model(built(s)) for s in (0, 0, 1))
+    assert first == second != other
 
 
 def test_running_statistics_settle_in_a_short_training():

@@ -15,7 +15,7 @@ import numpy as np
 from lng_keras import cost, files
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
-from lng_keras.report import experiment, inputs, models, render, verdict
+from lng_keras.report import experiment, fingerprint, inputs, models, render, verdict
 from lng_keras.report.experiment import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
 from lng_keras.swap.norms import choose_group_size
@@ -217,7 +217,7 @@ def _data(data, model, examples, data_dir, say):
 
 def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
     settings = dict(
-        model=experiment.fingerprint(model),
+        model=fingerprint.of_model(model),
         sizes=list(sizes),
         batch_sizes=list(batch_sizes),
         int8=int8,

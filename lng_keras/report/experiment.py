@@ -13,6 +13,7 @@ import numpy as np
 from lng_keras import files
 from lng_keras.cost import quantized
 from lng_keras.errors import UsageError
+from lng_keras.report import fingerprint
 from lng_keras.swap import swap_normalization
 from lng_keras.swap.api import copy_model
 
@@ -33,17 +34,6 @@ def writable(output):
             f"Cannot write to the output folder {output}: {error.strerror}"
         ) from error
     return output
-
-
-def fingerprint(model):
-    """Short digest of a model's configuration and weights."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
-        digest.update(f"{weight.name}{value.shape}{value.dtype}".encode())
-        digest.update(value.tobytes())
-    digest.update("".join(type(x).__name__ for x in model._flatten_layers()).encode())
-    return digest.hexdigest()[:16]
 
 
 def key_of(**settings):
@@ -233,7 +223,7 @@ def run_all(model, data, sizes, seeds, settings, folder, say, int8=False, swap=N
     common = dict(
         settings,
         protocol=PROTOCOL,
-        model=fingerprint(model),
+        model=fingerprint.of_model(model),
         data=data.fingerprint(),
         backend=keras.config.backend(),
         swap=repr(sorted((swap or {}).items())),

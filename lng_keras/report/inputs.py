@@ -1,7 +1,6 @@
 """Turns what the user names into images with labels."""
 
 import dataclasses
-import hashlib
 import importlib
 import os
 import zipfile
@@ -10,6 +9,7 @@ import numpy as np
 
 from lng_keras.errors import UsageError
 from lng_keras.extras import needed
+from lng_keras.report import fingerprint
 from lng_keras.report.models import model_spec
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
@@ -34,11 +34,7 @@ class Data:
 
     def fingerprint(self):
         """Short digest of all examples."""
-        digest = hashlib.sha256()
-        for array in (self.x, self.y, self.x_val, self.y_val):
-            digest.update(str((array.shape, array.dtype)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:16]
+        return fingerprint.of_arrays((self.x, self.y, self.x_val, self.y_val))
 
 
 def load_data(name, model, examples=5000, data_dir=None):

@@ -73,6 +73,7 @@ def _zoo(name):
             "zoo: models come with the repository, not with the package; run this in "
             f"a checkout ({error})."
         ) from error
+    keras.utils.set_random_seed(0)  # the same weights each time, to continue with
     try:
         return zoo.build(name, norm="bn" if name.startswith("resnet") else "ln")
     except ValueError as error:
@@ -84,6 +85,7 @@ def _called(name):
     found = getattr(_import(module), function, None)
     if not callable(found):
         raise UsageError(f"Module {module!r} has no function {function!r}.")
+    keras.utils.set_random_seed(0)  # as in _zoo
     model = found()
     if not isinstance(model, keras.Model):
         raise UsageError(

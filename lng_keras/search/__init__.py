@@ -15,7 +15,8 @@ import numpy as np
 
 from lng_keras import cost, files
 from lng_keras.extras import needed
-from lng_keras.report.experiment import cached, compiled, fingerprint, settle
+from lng_keras.report import fingerprint
+from lng_keras.report.experiment import cached, compiled, settle
 from lng_keras.search.candidates import best_of, builder, stage_of, stages_of
 from lng_keras.search.result import SearchResult, pareto_front
 from lng_keras.search.training import Rung, fit_arguments, followers, steps_of
@@ -133,7 +134,7 @@ def search_group_size(
         learning_rate=learning_rate,
         backend=keras.config.backend(),
         steps=steps,
-        model=fingerprint(build(dict.fromkeys(stages, 0))),
+        model=fingerprint.of_model(build(dict.fromkeys(stages, 0))),
     )
     rows = _compare(
         build, compile, chosen, fit, objective, seeds, settings, directory, say
