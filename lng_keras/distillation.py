@@ -3,6 +3,7 @@
 import keras
 
 from lng_keras.errors import UsageError
+from lng_keras.report.activation import output_activation
 
 
 def distiller(student, teacher, temperature=3.0, weight=0.5):
@@ -38,11 +39,11 @@ def distiller(student, teacher, temperature=3.0, weight=0.5):
                 f"{ours} and {theirs}."
             )
     for role, model in (("student", student), ("teacher", teacher)):
-        last = getattr(model.layers[-1], "activation", None)
-        if last in (keras.activations.softmax, keras.activations.sigmoid):
+        activation = output_activation(model)
+        if activation in ("softmax", "sigmoid"):
             raise UsageError(
-                f"The {role} {model.name!r} ends in {last.__name__}; distillation "
-                "needs its logits."
+                f"The {role} {model.name!r} ends in {activation}; distillation needs "
+                "its logits."
             )
     return keras.distillation.Distiller(
         teacher,

@@ -180,5 +180,9 @@ def test_what_cannot_be_distilled_is_refused():
         distiller(classifier(8), other)
     with pytest.raises(UsageError, match="ends in softmax"):
         distiller(classifier(8), classifier(8, activation="softmax"))
+    x = keras.Input((8,))
+    inside = keras.Model(x, classifier(8, activation="sigmoid")(x))
+    with pytest.raises(UsageError, match="ends in sigmoid"):
+        distiller(inside, classifier(8))
     with pytest.raises(UsageError, match="weight=2"):
         distiller(classifier(8), classifier(8), weight=2)

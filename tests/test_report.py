@@ -16,6 +16,8 @@ from lng_keras import report
 from lng_keras.cost import CostTable
 from lng_keras.errors import UsageError
 from lng_keras.report import answers, experiment, fingerprint, inputs, models
+from lng_keras.report.activation import output_activation
+from lng_keras.swap import swap_normalization
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -323,6 +325,39 @@ def test_from_python_it_shows_in_a_notebook():
 def ends_in(last, units=3):
     x = keras.Input((4,))
     return keras.Model(x, last(layers.Dense(units)(x)))
+
+
+def test_the_last_activation_is_found_wherever_it_is():
+    x = keras.Input((4,))
+    head = ends_in(layers.Softmax())
+    two = keras.Sequential(
+        [keras.Input((4,)), keras.Sequential([layers.Dense(3, "softmax")])]
+    )
+    swapped, _ = swap_normalization(
+        keras.Model(x, head(layers.LayerNormalization()(x))), group_size=4
+    )
+    for model, wanted in [
+        (ends_in(layers.Dense(3, activation="softmax")), "softmax"),
+        (head, "softmax"),
+        (ends_in(layers.Activation("softmax", dtype="float32")), "softmax"),
+        (ends_in(keras.ops.softmax), "softmax"),
+        (keras.Model(x, head(x)), "softmax"),
+        (two, "softmax"),
+        (swapped, "softmax"),
+        (ends_in(layers.Activation("sigmoid"), units=1), "sigmoid"),
+        (ends_in(layers.Dense(3)), "linear"),
+    ]:
+        assert output_activation(model) == wanted
+        loss = experiment.compiled(model, 0.1).loss
+        assert loss.get_config()["from_logits"] == (wanted == "linear")
+
+
+def test_a_probability_of_one_class_is_right_above_a_half():
+    x = keras.Input((1,))
+    inside = keras.Model(x, layers.Activation("sigmoid")(x))
+    values, labels = np.array([[-1.0], [1.0]]), np.array([0, 1])
+    for model in (inside, keras.Model(x, inside(x)), keras.Model(x, x * 1.0)):
+        assert experiment.correct(model, values, labels, 2) == [1, 1]
 
 
 def test_a_fingerprint_tells_configurations_and_weights_apart_but_not_names():

@@ -14,11 +14,12 @@ from lng_keras import files
 from lng_keras.cost import quantized
 from lng_keras.errors import UsageError
 from lng_keras.report import fingerprint
+from lng_keras.report.activation import output_activation
 from lng_keras.swap import swap_normalization
 from lng_keras.swap.api import copy_model
 
 AS_IS = "as it is"
-PROTOCOL = 2  # raise it when a training means something else than before
+PROTOCOL = 3  # raise it when a training means something else than before
 
 
 def writable(output):
@@ -88,16 +89,14 @@ def scaled(x, pixels):
 
 def compiled(model, learning_rate, metric="accuracy"):
     """Compiles a classifier for integer labels, logits or probabilities."""
-    last = model.layers[-1]
-    config = last.get_config().get("activation")
-    config = config.get("config") if isinstance(config, dict) else config
+    activation = output_activation(model)
     if model.output_shape[-1] == 1:
-        loss = keras.losses.BinaryCrossentropy(from_logits=config != "sigmoid")
+        loss = keras.losses.BinaryCrossentropy(from_logits=activation != "sigmoid")
         metrics = [keras.metrics.BinaryAccuracy(name=metric)]
-        metrics[0].threshold = 0.5 if config == "sigmoid" else 0.0
+        metrics[0].threshold = _threshold(model)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=config != "softmax"
+            from_logits=activation != "softmax"
         )
         metrics = [keras.metrics.SparseCategoricalAccuracy(name=metric)]
     model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=metrics)
@@ -179,12 +178,15 @@ def correct(model, x, y, batch_size):
     """For each example 1 where the model is right and 0 where not."""
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if outputs.shape[-1] == 1:
-        activation = getattr(model.layers[-1], "activation", None)
-        threshold = 0.5 if activation is keras.activations.sigmoid else 0.0
-        predicted = outputs[:, 0] > threshold
+        predicted = outputs[:, 0] > _threshold(model)
     else:
         predicted = outputs.argmax(-1)
     return (predicted == y).astype(int).tolist()
+
+
+def _threshold(model):
+    """Above what the one output of a binary classifier means the second class."""
+    return 0.5 if output_activation(model) == "sigmoid" else 0.0
 
 
 class _Progress(keras.callbacks.Callback):
