@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras.errors import UsageError
 from lng_keras.report.experiment import compiled
 from lng_keras.search import pareto_front, search_group_size, stage_of
 from lng_keras.search.candidates import best_of
-from lng_keras.search.training import fit_arguments, followers
+from lng_keras.search.training import data_fingerprint, fit_arguments, followers
 from lng_keras.swap import find_normalizations
 
 pytest.importorskip("keras_tuner")
@@ -22,11 +23,11 @@ layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore")  # of KerasTuner
 
 
-def model():
+def model(activation=None):
     keras.utils.set_random_seed(0)
     x = y = keras.Input((4, 4, 3))
     for i in (1, 2):
-        y = layers.Conv2D(8, 1, name=f"stage{i}_conv")(y)
+        y = layers.Conv2D(8, 1, activation=activation, name=f"stage{i}_conv")(y)
         y = layers.BatchNormalization(name=f"stage{i}_norm")(y)
     return keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
 
@@ -156,6 +157,33 @@ def test_a_function_of_the_epoch_gives_every_training_the_same_batches(tmp_path)
         assert list(dict.fromkeys(asked)) == [(e, i) for e in range(3) for i in (0, 1)]
 
 
+def test_data_are_told_apart_by_what_stays_the_same_from_one_call_to_the_next():
+    class Batches(keras.utils.PyDataset):
+        def __init__(self, first):
+            super().__init__()
+            self.first = first
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return (np.full((2, 3), self.first + i), np.array([0, 1]))
+
+    def digests(first, kind):
+        made = {
+            "arrays": Batches(first)[0],
+            "function": lambda epoch: Batches(first),
+            "dataset": Batches(first),  # which may shuffle
+            "generator": (Batches(first)[i] for i in range(2)),
+        }[kind]
+        return data_fingerprint(fit_arguments(made, Batches(0)[0], batch_size=2))
+
+    for kind in ("arrays", "function", "dataset", "generator"):
+        assert digests(0, kind) == digests(0, kind)
+        told = digests(0, kind) != digests(1, kind)
+        assert told == (kind in ("arrays", "function"))
+
+
 def test_stages_are_read_from_paths():
     stages = [stage_of(norm) for _, norm in find_normalizations(model())]
     assert stages == ["stage1", "stage2"]
@@ -171,6 +199,37 @@ def test_finalists_are_the_best_and_then_what_was_not_tried():
 def test_pareto_front_keeps_what_nothing_beats():
     points = [(0.5, 1.0), (0.6, 2.0), (0.55, 3.0), (0.5, 1.0), (0.4, 1.0)]
     assert pareto_front(points) == [True, True, False, True, False]
+
+
+def test_a_folder_of_another_search_is_refused(tmp_path):
+    class Begun(Exception):
+        pass
+
+    def begin(model, train, validation, **changed):
+        def stop(compiled):
+            raise Begun
+
+        arguments = dict(SMALL, compile=stop, directory=str(tmp_path), progress=None)
+        search_group_size(model, train, validation, **{**arguments, **changed})
+
+    train, validation = data()
+    other = (train[0] + 1, train[1])
+    for _ in range(2):  # the same call goes on
+        with pytest.raises(Begun):
+            begin(model(), train, validation)
+    for settings, call in [
+        ("data", lambda: begin(model(), other, validation)),
+        ("data", lambda: begin(model(), train, (other[0], other[1]))),
+        ("objective", lambda: begin(model(), train, validation, objective="loss")),
+        ("candidates", lambda: begin(model(), train, validation, over_space=True)),
+        (
+            "candidates",
+            lambda: begin(model(), train, validation, where=lambda norm: False),
+        ),
+        ("model, candidates", lambda: begin(model("relu"), train, validation)),
+    ]:
+        with pytest.raises(UsageError, match=rf"other settings \({settings}\)"):
+            call()
 
 
 def test_wrong_arguments_are_refused(tmp_path):

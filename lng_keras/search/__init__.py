@@ -18,8 +18,15 @@ from lng_keras.extras import needed
 from lng_keras.report import fingerprint
 from lng_keras.report.experiment import cached, compiled, settle
 from lng_keras.search.candidates import best_of, builder, stage_of, stages_of
+from lng_keras.search.directory import claim
 from lng_keras.search.result import SearchResult, pareto_front
-from lng_keras.search.training import Rung, fit_arguments, followers, steps_of
+from lng_keras.search.training import (
+    Rung,
+    data_fingerprint,
+    fit_arguments,
+    followers,
+    steps_of,
+)
 
 __all__ = ["SearchResult", "pareto_front", "search_group_size", "stage_of"]
 
@@ -70,7 +77,7 @@ def search_group_size(
         learning_rate: float, of Adam, unless `compile` is given.
         compile: function that compiles a model, or None: Adam and cross-entropy.
         objective: str, the metric to maximize on validation.
-        directory: folder for everything that is kept.
+        directory: folder for everything that is kept, one for each search.
         batch_sizes, inputs: of `lng_keras.cost.measure`.
         progress: function called with a line of text, or None.
         **swap_arguments: of `swap_normalization`.
@@ -79,7 +86,8 @@ def search_group_size(
         `SearchResult`, or None in a process that does not make the comparison.
 
     Raises:
-        ValueError: for arguments out of range, or a model without normalizations.
+        ValueError: for arguments out of range, a model without normalizations, or a
+            `directory` that holds another search.
         ImportError: without KerasTuner.
     """
     tuners = needed("keras_tuner", "tune")
@@ -97,6 +105,21 @@ def search_group_size(
     stages = stages_of(model) if per_stage else ["all"]
     fit = fit_arguments(train, validation, batch_size)
     steps = steps_of(fit["x"], batch_size)
+    settings = dict(
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        objective=objective,
+        backend=keras.config.backend(),
+        steps=steps,
+        # A function's models have new weights, which depend on the seed alone.
+        model=fingerprint.of_model(model) if isinstance(model, keras.Model) else None,
+        candidates=_configurations(build, stages, candidates),
+        data=data_fingerprint(fit),
+    )
+    # Where several share it, one notes it: two at a time would get in their way.
+    who = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
+    claim(directory, settings, note=who == "tuner0")
 
     def hypermodel(hp):
         # 0 is the model's own normalization, a candidate like the others.
@@ -121,21 +144,11 @@ def search_group_size(
         seed=0,
     )
     tuner.search(**fit, verbose=0, callbacks=[*followers(fit["x"]), Rung(say)])
-    who = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
     if who != "tuner0":
         say(f"{who}: done; tuner0 makes the comparison")
         return None
     trials = _trials(os.path.join(directory, "hyperband"))
     chosen = best_of(trials, stages, candidates, finalists)
-    keras.utils.set_random_seed(0)  # the fingerprint is of weights drawn here
-    settings = dict(
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        backend=keras.config.backend(),
-        steps=steps,
-        model=fingerprint.of_model(build(dict.fromkeys(stages, 0))),
-    )
     rows = _compare(
         build, compile, chosen, fit, objective, seeds, settings, directory, say
     )
@@ -156,6 +169,15 @@ def search_group_size(
     )
     files.write(os.path.join(directory, "search.txt"), f"{result}\n")
     return result
+
+
+def _configurations(build, stages, candidates):
+    """Digest of the model of each group size: what `swap_arguments` do, if anything."""
+    found = {}
+    for size in (0, *candidates):
+        keras.utils.set_random_seed(0)  # a layer may draw a seed for its config
+        found[str(size)] = fingerprint.of_config(build(dict.fromkeys(stages, size)))
+    return found
 
 
 def _trials(folder):

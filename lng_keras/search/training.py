@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from lng_keras.report import fingerprint
+
 
 def fit_arguments(train, validation, batch_size):
     if isinstance(train, tuple):
@@ -58,7 +60,34 @@ def steps_of(x, batch_size):
     """Steps of an epoch, or None where that is not known."""
     if isinstance(x, np.ndarray):
         return -(-len(x) // batch_size)
-    return len(x) if hasattr(x, "__len__") else None
+    return _length(x)
+
+
+def _length(dataset):
+    try:
+        return len(dataset)
+    except TypeError:  # TensorFlow's have a length and may not know it
+        return None
+
+
+def data_fingerprint(fit):
+    """Digests of the training and the validation data in the arguments of `fit`.
+
+    Of arrays all, and of a function of the epoch its first batch. A dataset may be
+    shuffled anew each time: of it only kind and length.
+    """
+    train = (fit["x"], fit["y"]) if "y" in fit else fit["x"]
+    return [_digest(train), _digest(fit["validation_data"])]
+
+
+def _digest(data):
+    if isinstance(data, Epochs):
+        data = data[0]
+    if not isinstance(data, tuple):
+        return f"{type(data).__name__} of {_length(data)}"
+    return fingerprint.of_arrays(
+        keras.ops.convert_to_numpy(part) for part in keras.tree.flatten(data)
+    )
 
 
 class Rung(keras.callbacks.Callback):
