@@ -104,6 +104,22 @@ def test_a_second_run_uses_what_is_finished(folder, capsys):
     assert (folder / "report" / "report.md").read_text() == before
 
 
+def test_a_size_that_no_group_gets_and_one_given_twice_are_reported(capsys):
+    x, y = arrays()
+    result = report.poc(
+        classifier(),
+        (x[:40], y[:40], x[40:], y[40:]),
+        group_sizes=(1, 4, 4),  # of 1, the swap makes 4
+        epochs=1,
+        seeds=1,
+        batch_sizes=(1,),
+    )
+    assert "[3/3] group size 4, seed 0" in capsys.readouterr().err
+    assert list(result.data["results"]) == ["as it is", "1", "4"]
+    assert list(result.data["profile"]) == ["1", "4"]
+    assert result.content["swap_table"]["rows"][0][3:5] == [4, 4]
+
+
 def test_a_model_of_a_function_is_the_same_each_time(monkeypatch):
     digests = []
     monkeypatch.setattr(sys.modules[__name__], "made", classifier, raising=False)
@@ -164,6 +180,7 @@ WRONG = [
     (dict(model="custom.keras"), "custom class 'Strange'.*--import=MODULE"),
     (dict(model="plain.keras"), "No normalization layer found"),
     (dict(model="os.path/x:join"), "Cannot import"),
+    (dict(model="sizes.keras"), r"known input size.*\(None, None, 3\).*keras.Input"),
     (dict(model="two.keras"), "needs a classifier"),
     (dict(data="nothing/"), "No such data folder"),
     (dict(data="empty"), "has no folders"),
@@ -188,6 +205,9 @@ def wrong(folder):
     np.savez(folder / "names.npz", images=x)
     np.savez(folder / "uneven.npz", x=x, y=y, x_val=x, y_val=y[1:])
     classifier(norm=None).save(folder / "plain.keras")
+    i = keras.Input((None, 3))
+    j = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(i))
+    keras.Model(i, layers.Dense(3)(j)).save(folder / "sizes.keras")
     i = keras.Input((4, 4, 3))
     keras.Model(i, layers.LayerNormalization()(i)).save(folder / "two.keras")
 

@@ -18,7 +18,6 @@ from lng_keras.extras import needed
 from lng_keras.report import experiment, fingerprint, inputs, models, render, verdict
 from lng_keras.report.experiment import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
-from lng_keras.swap.norms import choose_group_size
 from lng_keras.swap.walk import is_graph
 
 __all__ = ["PocReport", "poc"]
@@ -91,8 +90,9 @@ def poc(
     used again by the next run with the same settings.
 
     Args:
-        model: built `keras.Model` of one input, with outputs `(batch, classes)`; or a
-            `.keras` file, `zoo:NAME`, or `module:function`.
+        model: built `keras.Model` of one input of known size, with outputs
+            `(batch, classes)`; or a `.keras` file, `zoo:NAME`, or `module:function`;
+            the last two are built with seed 0.
         data: `(x, y, x_val, y_val)` arrays; or a folder of images, an `.npz` file or a
             name of tensorflow-datasets, see `inputs.load_data`.
         group_sizes: sequence of ints.
@@ -120,6 +120,7 @@ def poc(
             work. Nothing is written then.
     """
     say, source = progress or _to_stderr, None
+    group_sizes = tuple(dict.fromkeys(group_sizes))  # a size twice is one candidate
     if epochs < 1 or seeds < 1 or not group_sizes:
         raise UsageError(
             "`epochs` and `seeds` must be >= 1, and there must be a group size. "
@@ -161,7 +162,7 @@ def poc(
             swap_arguments,
         )
     say("measuring nonlinearity")
-    profile = _profile(model, data, group_sizes, pixels)
+    profile = _profile(model, data, swaps, pixels)
     _add_accuracy(table, results)
     say("drawing the report")
     content = render.content(name, swaps, results, table, profile, data, settings)
@@ -253,14 +254,7 @@ def _add_accuracy(table, results):
         row["accuracy"] = float(np.mean([run[key] for run in runs]))
 
 
-def _size_used(norm, size):
-    """The group size a swap gives this norm, or None if it would be kept."""
-    if norm.channels % size == 0:
-        return size
-    return choose_group_size(norm.channels, size, norm.over_space)
-
-
-def _profile(model, data, sizes, pixels, examples=32):
+def _profile(model, data, swaps, pixels, examples=32):
     """H(LN-G)/H(LN) at the inputs of each normalization of a functional model."""
     try:
         from lng_keras.measures.hessian import normalization_nonlinearity
@@ -281,16 +275,17 @@ def _profile(model, data, sizes, pixels, examples=32):
     values = values if isinstance(values, list) else [values]
     lines = {}
     rng = np.random.default_rng(0)
-    for size in sizes:
+    for size, swap in swaps.items():
+        used = {row["path"]: render.size_used(row) for row in swap["rows"]}
         points = []
         for norm, value in zip(norms, values, strict=True):
-            used = _size_used(norm, size)
-            if used is None:
-                continue
+            if (used[norm.path] or 1) == 1:
+                continue  # kept, or one channel a group, which has no measure
             rows = value.reshape(-1, norm.channels)
             rows = rows[rng.permutation(len(rows))[:512]]
             epsilon = norm.layer.epsilon
-            grouped = normalization_nonlinearity(rows, norm.channels // used, epsilon)
+            groups = norm.channels // used[norm.path]
+            grouped = normalization_nonlinearity(rows, groups, epsilon)
             plain = normalization_nonlinearity(rows, 1, epsilon)
             ratio = grouped[plain > 0] / plain[plain > 0]
             if ratio.size:

@@ -75,11 +75,7 @@ def check(data, model, shape, classes):
                 f"{data.description}: {len(x)} inputs and {len(y)} labels; there must "
                 "be as many, and at least one for training and validation each."
             )
-        fits = len(x.shape) == len(shape) + 1 and all(
-            wanted in (None, size)
-            for wanted, size in zip(shape, x.shape[1:], strict=True)
-        )
-        if not fits:
+        if x.shape[1:] != tuple(shape):
             raise UsageError(
                 f"{data.description}: inputs of shape {x.shape[1:]} do not fit the "
                 f"model {model.name!r}, which takes {shape}."
@@ -188,10 +184,8 @@ def _images(path, classes, shape, examples):
 
 
 def _image_shape(shape):
-    if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
-        raise UsageError(
-            f"Images need an image model of known size; this takes {shape}."
-        )
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise UsageError(f"Images need an image model; this takes {shape}.")
 
 
 def _scaled(image, shape):

@@ -107,6 +107,11 @@ def model_spec(model):
         inputs[0], (tuple, list)
     ):
         raise UsageError("The report needs a model of one input and one output.")
+    if None in inputs[1:]:
+        raise UsageError(
+            f"The report needs a model of known input size. The inputs of "
+            f"{model.name!r} are {inputs}: build it anew on a keras.Input of one size."
+        )
     if len(outputs) != 2 or not isinstance(outputs[-1], int):
         raise UsageError(
             f"The report needs a classifier, with outputs (batch, classes). The "

@@ -145,17 +145,17 @@ def _swap_table(swaps):
     for same in zip(*(swap["rows"] for swap in swaps.values()), strict=True):
         first = same[0]
         channels = "" if first["channels"] is None else first["channels"]
-        chosen = [_size_used(row) for row in same]
+        chosen = [size_used(row) or row["after"] or row["status"] for row in same]
         rows.append(
             [first["path"], channels, first["before"], *chosen, _swap_notes(first)]
         )
     return {"head": head, "rows": rows}
 
 
-def _size_used(row):
-    """The group size a layer got, which is not always the one asked for."""
+def size_used(row):
+    """The group size a layer got, not always the one asked for; None if it got none."""
     found = re.search(r"group_size=(\d+)", row["after"])
-    return found[1] if found else row["after"] or row["status"]
+    return found and int(found[1])
 
 
 def _swap_notes(row):
