@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -144,6 +145,33 @@ def test_a_folder_of_images_is_read(folder):
     assert data.x.dtype == np.uint8
 
 
+def test_a_folder_is_called_by_its_name_with_or_without_a_slash(folder, tmp_path):
+    for part in ("train", "val"):
+        shutil.copytree(folder / "images", tmp_path / "pets" / part)
+    for path in (f"{tmp_path}/pets", f"{tmp_path}/pets/"):
+        data = inputs.load_data(path, classifier())
+        assert data.description == "folder pets"
+        assert (len(data.x), len(data.x_val)) == (12, 12)
+
+
+def test_of_a_set_without_validation_all_examples_asked_for_are_used(monkeypatch):
+    x, y = arrays(60)
+
+    class Builder:
+        info = types.SimpleNamespace(splits={"train": None})
+
+        def as_dataset(self, split, as_supervised):
+            count = int(re.fullmatch(r"train\[:(\d+)\]", split)[1])
+            return list(zip(x, y, strict=True))[:count]
+
+    fake = types.SimpleNamespace(
+        builder=lambda name, data_dir: Builder(), as_numpy=lambda dataset: dataset
+    )
+    monkeypatch.setattr(inputs, "needed", lambda module, extra: fake)
+    data = inputs.load_data("some_set", classifier(), examples=50)
+    assert (len(data.x), len(data.x_val)) == (40, 10)
+
+
 def test_the_sample_of_the_repository_is_scaled_to_the_model(folder):
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(10)]
@@ -184,6 +212,7 @@ WRONG = [
     (dict(model="two.keras"), "needs a classifier"),
     (dict(data="nothing/"), "No such data folder"),
     (dict(data="empty"), "has no folders"),
+    (dict(data="split"), "val has classes that .*train has not: class2; add"),
     (dict(data="labels.npz"), "labels go from 0 to 7.*3 classes, 0 to 2"),
     (dict(data="shape.npz"), "inputs of shape .5, 4, 3. do not fit"),
     (dict(data="names.npz"), "must hold arrays `x` and `y`"),
@@ -204,6 +233,8 @@ def wrong(folder):
     np.savez(folder / "shape.npz", x=np.zeros((20, 5, 4, 3)), y=y)
     np.savez(folder / "names.npz", images=x)
     np.savez(folder / "uneven.npz", x=x, y=y, x_val=x, y_val=y[1:])
+    for path in ("train/class0", "val/class0", "val/class2"):
+        os.makedirs(folder / "split" / path)
     classifier(norm=None).save(folder / "plain.keras")
     i = keras.Input((None, 3))
     j = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(i))
@@ -229,6 +260,12 @@ def test_wrong_input_is_one_line_and_status_2(wrong, arguments, message, capsys)
     assert re.search(message, said[-1])
     assert sum(line.startswith("error") for line in said) == 1
     assert sorted(os.listdir(wrong)) == before
+
+
+@pytest.mark.parametrize("name", ["./m.py:build", ".a:b", ":f"])
+def test_a_file_or_nothing_in_place_of_a_module_is_refused(name):
+    with pytest.raises(UsageError, match="Cannot import.*as in an import statement"):
+        models.load_model(name)
 
 
 def test_a_pattern_that_selects_nothing_is_refused(folder, capsys):

@@ -41,11 +41,12 @@ def load_data(name, model, examples=5000, data_dir=None):
     """Loads images and labels from a folder, an `.npz` file or a known data set.
 
     A folder holds one folder of images a class, or `train/` and `validation/` with
-    those. An `.npz` file holds `x` and `y`, and `x_val` and `y_val` or else a fifth
-    of the examples is taken for validation. `zoo:NAME` is a data set of train.py, such
-    as the one that comes with the repository, `zoo:cifar10_sample`. Anything else is a
-    name of tensorflow-datasets that is prepared already. Images are scaled to the size
-    the model takes; arrays of an `.npz` file are not.
+    those, no class in `validation/` alone. An `.npz` file holds `x` and `y`, and
+    `x_val` and `y_val` or else a fifth of the examples is taken for validation.
+    `zoo:NAME` is a data set of train.py, such as the one that comes with the
+    repository, `zoo:cifar10_sample`. Anything else is a name of tensorflow-datasets
+    that is prepared already. Images are scaled to the size the model takes; arrays of
+    an `.npz` file are not.
 
     Args:
         examples: int, at most so many, training and validation together.
@@ -137,16 +138,23 @@ def _parts(train, validation, examples):
 
 
 def _folder(path, shape, examples):
+    name = f"folder {os.path.basename(os.path.abspath(path))}"
     for held in ("validation", "val", "test"):
         parts = [os.path.join(path, part) for part in ("train", held)]
         if all(os.path.isdir(part) for part in parts):
             classes = _classes(parts[0])
+            unknown = [c for c in _classes(parts[1]) if c not in classes]
+            if unknown:
+                raise UsageError(
+                    f"{parts[1]} has classes that {parts[0]} has not: "
+                    f"{', '.join(unknown)[:100]}; add them there or take them out."
+                )
             cut = int(examples * (1 - VALIDATION_FRACTION))
             x, y = _images(parts[0], classes, shape, cut)
             x_val, y_val = _images(parts[1], classes, shape, examples - cut)
-            return Data(x, y, x_val, y_val, f"folder {os.path.basename(path)}")
+            return Data(x, y, x_val, y_val, name)
     x, y = _images(path, _classes(path), shape, examples)
-    return _split(x, y, examples, f"folder {os.path.basename(os.path.abspath(path))}")
+    return _split(x, y, examples, name)
 
 
 def _classes(path):
@@ -236,21 +244,24 @@ def _tfds(name, shape, examples, data_dir):
         # Not downloaded here: offline, the attempt hangs for minutes.
         builder = tfds.builder(name, data_dir=data_dir)
         splits = builder.info.splits
-        held = next(s for s in ("validation", "test", "train") if s in splits)
-        cut = int(examples * (1 - VALIDATION_FRACTION))
-        sets = {}
-        for split, count in (("train", cut), (held, examples - cut)):
+        counts = {"train": examples}
+        held = next((s for s in ("validation", "test") if s in splits), None)
+        if held:
+            counts["train"] = int(examples * (1 - VALIDATION_FRACTION))
+            counts[held] = examples - counts["train"]
+        sets = []
+        for split, count in counts.items():
             dataset = builder.as_dataset(split=f"{split}[:{count}]", as_supervised=True)
-            sets[split] = list(tfds.as_numpy(dataset))
+            sets.append(list(tfds.as_numpy(dataset)))
     except Exception as error:
         raise UsageError(
             f"No data {name!r}: no such folder or .npz file, and tensorflow-datasets "
             f"has none prepared ({str(error)[:160]})."
         ) from error
     arrays = []
-    for split in ("train", held):
-        inputs, labels = zip(*sets[split], strict=True)
+    for pairs in sets:
+        inputs, labels = zip(*pairs, strict=True)
         arrays += [_fitted(inputs, shape), np.stack(labels)]
-    if held == "train":
-        return _split(arrays[0], arrays[1], examples, f"tfds {name}")
-    return Data(*arrays, f"tfds {name}")
+    if held:
+        return Data(*arrays, f"tfds {name}")
+    return _split(*arrays, examples, f"tfds {name}")

@@ -36,8 +36,11 @@ def load_model(name, imports=()):
 def _import(module):
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"Cannot import {module!r}: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:  # the last two: of the name
+        raise UsageError(
+            f"Cannot import {module!r}: {error}; name it as in an import statement, "
+            "such as package.module."
+        ) from error
 
 
 def _saved(path):
