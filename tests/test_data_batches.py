@@ -1,5 +1,6 @@
 """Batches are a pure function of seed, epoch and number."""
 
+import keras
 import numpy as np
 
 from zoo import batches
@@ -81,3 +82,17 @@ def test_crop_without_flip_never_mirrors():
         (np.diff(b[0][0][:, 3, :, 0]) < 0).sum(1).max() for b in (only_crop, with_flip)
     ]
     assert falls[0] <= 1 < falls[1]
+
+
+def test_what_keras_is_given_are_the_same_batches():
+    dataset = make()
+    fed = dataset.feed()
+    if keras.backend.backend() != "tensorflow":
+        assert fed is dataset
+        return
+    # With it the end of an epoch may wait for up to a minute: see tensorflow_data.py.
+    assert fed.options().autotune.enabled is False
+    assert len(fed) == len(dataset)
+    for got, wanted in zip(fed, [make().make(i) for i in range(2)], strict=True):
+        for one, other in zip(got, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)

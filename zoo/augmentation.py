@@ -26,6 +26,8 @@ def augmented(dataset, name, seed):
     check_installed(name)
     import tensorflow as tf
 
+    from zoo import tensorflow_data
+
     first, dataset.first_batch = dataset.first_batch, 0
     shape = (dataset.batch_size, *dataset.images.shape[1:])
     signature = (
@@ -53,7 +55,8 @@ def augmented(dataset, name, seed):
     stream = tf.data.Dataset.from_generator(in_order, output_signature=signature)
     # One call at a time: a generator shared by several would give its numbers in the
     # order in which they happen to ask.
-    return stream.map(augment, num_parallel_calls=1).skip(first).prefetch(2)
+    stream = stream.map(augment, num_parallel_calls=1).skip(first).prefetch(2)
+    return tensorflow_data.untuned(stream)
 
 
 def check_installed(name):

@@ -39,6 +39,14 @@ class MadeAhead(keras.utils.PyDataset):
         """Returns batch `i`; a pure function of it."""
         raise NotImplementedError
 
+    def feed(self):
+        """Returns what Keras' `fit` and `predict` are given of this data set."""
+        if keras.backend.backend() != "tensorflow":
+            return self
+        from zoo import tensorflow_data
+
+        return tensorflow_data.from_batches(self)
+
 
 _POOL = concurrent.futures.ThreadPoolExecutor(max_workers=2)
 

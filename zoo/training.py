@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from zoo import checkpoints, evaluation, workers
+from zoo.batches import MadeAhead
 from zoo.optimization import innermost, learning_rate
 
 
@@ -103,7 +104,8 @@ def train(
         started = time.perf_counter()
         state = None
         model.fit(
-            batches,
+            # Others are data sets of the backend already.
+            batches.feed() if isinstance(batches, MadeAhead) else batches,
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=-(-(steps - first) // together),

@@ -45,7 +45,7 @@ class Alone:
 
     def predict(self, model, dataset):
         """Returns the outputs for a data set of whole batches, on every worker."""
-        return model.predict(dataset, verbose=0)
+        return model.predict(dataset.feed(), verbose=0)
 
     def gather(self, number):
         """Returns the number that each worker gives, by index: a list of ints."""
@@ -108,6 +108,8 @@ class TensorFlowWorker(Alone):
     def batches(self, batches):
         import tensorflow as tf
 
+        from zoo import tensorflow_data
+
         local = self.devices // self.count  # devices of this worker
         parts = [
             batches.part_of(self.index * local + i, self.devices) for i in range(local)
@@ -122,9 +124,11 @@ class TensorFlowWorker(Alone):
                     yield part[i]
 
         return self._strategy.distribute_datasets_from_function(
-            lambda context: tf.data.Dataset.from_generator(
-                in_order, output_signature=signature
-            ).prefetch(1)
+            lambda context: tensorflow_data.untuned(
+                tf.data.Dataset.from_generator(
+                    in_order, output_signature=signature
+                ).prefetch(1)
+            )
         )
 
     def before_fit(self, model):
