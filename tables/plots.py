@@ -110,7 +110,7 @@ def curves(records, labels):
             axes.plot(np.arange(1, len(mean) + 1), mean, style, label=labels[name])
         axes.set(xlabel="epoch", title=quantity.replace("_", " "))
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("percent (train: while training, augmented)")
+    panels[0].set_ylabel("percent (train: while training)")
     picture.legend(
         *panels[1].get_legend_handles_labels(), loc="outside right", fontsize=8
     )
@@ -131,9 +131,14 @@ def by_group_size(table, rows):
         if row.flags.get("activation"):
             what += f", {row.flags['activation']}"
         lines.setdefault(what, []).append((size, rows[row.name]))
-    lines = {what: points for what, points in lines.items() if len(points) > 1}
+    lines = {
+        what: points
+        for what, points in lines.items()
+        if len({size for size, _ in points}) > 1
+    }
     if not lines:
         return None
+    every = sorted({size for points in lines.values() for size, _ in points})
     picture = figure(6, 4)
     axes = picture.subplots()
     for what, points in lines.items():
@@ -147,7 +152,7 @@ def by_group_size(table, rows):
         mean = 100 * statistics.summarize(list(rows[table.reference].values())).mean
         _reference_line(axes.axhline, mean, table)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_xticks(every, [str(size) for size in every])
     axes.set(xlabel="channels a group", ylabel=f"{table.measure.replace('_', ' ')}, %")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -165,7 +165,7 @@ def _conditions(table, budget, records):
         beyond = "; a row whose best was the grid's edge tried the next rate as well"
     backends = sorted({r["environment"]["backend"] for r in every})
     places = {
-        f"{r['environment']['processor']}, {r['environment']['cores']} cores, "
+        f"{r['environment']['processor']}, cores: {r['environment']['cores']}, "
         f"{', '.join(sorted(set(r['environment']['devices'])))}"
         for r in every
     }

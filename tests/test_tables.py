@@ -242,6 +242,12 @@ def test_pictures_are_drawn(tmp_path, trainings, monkeypatch):
     assert reference.get_label() == "mean of A"
 
 
+def test_no_picture_of_group_sizes_is_drawn_of_one_size():
+    rows = tuple(Row(n, n, {"norm": "lng", "group_size": 8}) for n in "ab")
+    table = dataclasses.replace(TABLE, rows=rows, reference="a")
+    assert plots.by_group_size(table, {n: {0: 0.5} for n in "ab"}) is None
+
+
 def test_bars_show_the_reference_and_tell_activations_apart():
     activated = Row("c", "C", {"norm": "bn", "activation": "relu"})
     table = dataclasses.replace(TABLE, rows=(*TABLE.rows[:2], activated))
