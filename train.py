@@ -23,6 +23,11 @@ def main(argv):
     train_flags.parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     settings = train_flags.settings()
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in ("tensorflow", "jax", "torch"):
+        train_flags.fail(
+            f"KERAS_BACKEND={backend} does not train; give tensorflow, jax or torch"
+        )
     try:
         if settings["evaluate"]:
             evaluate(settings["evaluate"])
@@ -42,6 +47,8 @@ def main(argv):
             "backend that is: KERAS_BACKEND=tensorflow, jax or torch (pip install "
             "'.[train]', '.[jax]' or '.[torch]')"
         )
+    except ImportError as error:  # of an extra, which it names
+        train_flags.fail(error)
     except Exception as error:
         from zoo import errors
 

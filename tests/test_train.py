@@ -167,6 +167,18 @@ def test_a_backend_that_is_not_installed_is_one_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_backend_that_does_not_train_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    line = error_line(capsys, *TINY)
+    assert "KERAS_BACKEND=numpy does not train; give tensorflow" in line
+
+
+def test_a_missing_extra_is_named_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    flags = ("--search_group_size=2,4", f"--run_dir={tmp_path / 'run'}")
+    assert "pip install 'lng-keras[tune]'" in error_line(capsys, *TINY, *flags)
+
+
 def test_a_stopped_run_goes_on_only_where_its_place_exists():
     meta = {"position": {"epoch": 3, "batch": 5}, "steps": 10}
     session.check_position(meta, 5, 10, "run")
