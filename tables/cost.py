@@ -8,11 +8,12 @@ import pathlib
 import subprocess
 import sys
 
-from tables import files, runs, sources, statistics, training_table
+from tables import files, render, runs, sources, statistics, training_table
 
 ROUNDS = {"smoke": 2, "cpu": 3, "full": 3}
 REPEATS = {"smoke": 2, "cpu": 20, "full": 100}
 QUANTITIES = ("step_ms", "predict_ms", "latency_ms", "memory_mb")
+RATIOS = {"step_ratio": "step", "predict_ratio": "batch forward"}
 
 
 def run(budget, seeds, only, output):
@@ -38,18 +39,22 @@ def record_path(table, row, number, output):
     return output / "runs" / table.name / row.name / f"round{number}.json"
 
 
-def request(row, schedule, budget):
+def request(table, row, schedule, budget):
     """Returns what a measurement depends on, and what tables/measure_cost.py is given.
 
-    Flags of train.py, without the learning rate, which costs nothing; and `repeats`.
+    Flags of train.py, without the learning rate, which costs nothing; those of the
+    reference, unless the row is it; and `repeats`.
     """
-    return {**schedule.flags, **row.flags, "repeats": REPEATS[budget]}
+    flags = {**schedule.flags, **row.flags, "repeats": REPEATS[budget]}
+    if row.name != table.reference:
+        flags["against"] = {**schedule.flags, **table.row(table.reference).flags}
+    return flags
 
 
 def ensure(table, row, schedule, number, budget, output):
     """Measures one row once, unless that is done."""
     path = record_path(table, row, number, output)
-    flags = request(row, schedule, budget)
+    flags = request(table, row, schedule, budget)
     if runs.read(path, flags) is not None:
         return
     environment = dict(os.environ)
@@ -77,7 +82,7 @@ def read_all(table, schedule, budget, output):
     for row in table.rows:
         folder = record_path(table, row, 0, output).parent
         for path in sorted(folder.glob("round*.json")):
-            record = runs.read(path, request(row, schedule, budget))
+            record = runs.read(path, request(table, row, schedule, budget))
             if record is not None:
                 number = int(path.stem.removeprefix("round"))
                 found.setdefault(row.name, {})[number] = record
@@ -96,7 +101,7 @@ def page(budget, output):
         for name, of_row in records.items():
             for number, record in of_row.items():
                 measured = record["measured"]
-                values = [f"{measured[quantity]:.3f}" for quantity in QUANTITIES]
+                values = [f"{measured[q]:.3f}" for q in (*QUANTITIES, *RATIOS)]
                 lines.append([table.name, name, number, *values])
                 conditions.add(
                     f"{measured['processor']}, {measured['cores']} cores; "
@@ -106,18 +111,20 @@ def page(budget, output):
                 )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([["table", "row", "round", *QUANTITIES], *lines])
+    writer.writerows([["table", "row", "round", *QUANTITIES, *RATIOS], *lines])
     files.write(output / "table.csv", text.getvalue())
     head = [
         "# What each normalization costs",
         "",
-        "- Median of a process' steps, mean ± standard deviation of n processes, in "
+        "- Median of a process' calls, mean ± standard deviation of n processes, in "
         "milliseconds: a training step (forward, backward, update), the same batch "
         "forward, one image forward. Memory: growth of the process' peak over "
         "training and inference, in MB; it holds the compiler as well.",
-        "- Differences of the training step, paired by round, with their 95% Student "
-        "interval; verdicts by Holm's procedure at 5 % over the rows of a table "
-        "(above: slower).",
+        "- Differences in percent of the reference's time, which each process measures "
+        "in turn with its own (median of the calls' ratios), with the 95% Student "
+        "interval over the processes; verdicts by Holm's procedure at 5 % over the "
+        "rows of a table (above: slower). They say more than the milliseconds, which "
+        "drift with the machine.",
         f"- Hardware: {'; '.join(sorted(conditions)) or 'nothing is measured'}.",
         f"- Again: `python reproduce.py cost --budget={budget}`, on a machine that "
         "does nothing else.",
@@ -128,13 +135,7 @@ def page(budget, output):
 
 def _table(table, records):
     labels = {row.name: row.label for row in table.rows}
-    steps = {
-        name: {number: r["measured"]["step_ms"] for number, r in of_row.items()}
-        for name, of_row in records.items()
-    }
-    said = statistics.verdicts(steps, table.reference)
     head = ["row", "n", "parameters", "step", "batch forward", "one image", "memory"]
-    head += [f"step against {labels[table.reference]}", "verdict"]
     lines = [head, ["---"] * len(head)]
     for name, of_row in records.items():
         measured = [record["measured"] for record in of_row.values()]
@@ -143,14 +144,33 @@ def _table(table, records):
             values = statistics.summarize([m[quantity] for m in measured])
             spread = "" if values.n < 2 else f" ± {values.std:.2f}"
             cells.append(f"{values.mean:.2f}{spread}")
-        difference, verdict = said[name]
-        lines.append([*cells, _milliseconds(difference), verdict])
+        lines.append(cells)
+    return [*_rows(lines), "", *_relative(table, records, labels)]
+
+
+def _relative(table, records, labels):
+    """The lines of every row's time in percent of the reference's."""
+    columns = []
+    for ratio in RATIOS:
+        values = {
+            name: {number: r["measured"][ratio] for number, r in of_row.items()}
+            for name, of_row in records.items()
+        }
+        for of_row in values.values():  # each process has its own reference
+            values.setdefault(table.reference, {}).update(dict.fromkeys(of_row, 1.0))
+        columns.append(statistics.verdicts(values, table.reference))
+    head = [f"against {labels[table.reference]}"]
+    for words in RATIOS.values():
+        head += [words, "verdict"]
+    lines = [head, ["---"] * len(head)]
+    for name in (name for name in records if name != table.reference):
+        cells = [labels[name]]
+        for said in columns:
+            difference, verdict = said[name]
+            cells += [render.difference(difference), verdict]
+        lines.append(cells)
+    return _rows(lines) if len(lines) > 2 else []
+
+
+def _rows(lines):
     return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
-def _milliseconds(difference):
-    if difference is None:
-        return "—"
-    if difference.n < 2:
-        return f"{difference.mean:+.1f}"
-    return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"

@@ -2,24 +2,49 @@
 
     python -m tables.measure_cost '{"model": "vit", ..., "repeats": 20}'
 
-It is given flags of train.py, and how often to repeat.
+It is given flags of train.py and how often to repeat. `"against"` holds the flags of a
+reference whose calls are made in turn with the model's: what slows the machine for a
+while slows both, and the ratio of their times tells them apart sooner than the times.
 
 A process of its own, because peak memory is that of the process.
 """
 
 import json
 import resource
-import statistics
 import sys
-import time
 
 import train_flags
+from benchmarks import timing
 from tables import runs
+
+WARM_UP = 3  # calls that compile and allocate
 
 
 def main(argument):
     flags = json.loads(argument)
-    repeats = flags.pop("repeats")
+    repeats, against = flags.pop("repeats"), flags.pop("against", None)
+    calls, measured = _prepare(flags)
+    started = _resident()
+    for call in calls.values():
+        for _ in range(WARM_UP):
+            call()
+    measured["memory_mb"] = (_resident() - started) / 2**20  # of this model alone
+    others = None if against is None else _prepare(against)[0]
+    for name, call in calls.items():
+        turns = (
+            {"this": call} if others is None else {"this": call, "other": others[name]}
+        )
+        seconds = timing.interleaved(turns, repeats, WARM_UP)
+        measured[f"{name}_ms"] = 1000 * timing.median(seconds["this"])
+        measured[f"{name}_ratio"] = timing.ratio(
+            seconds["this"], seconds.get("other", seconds["this"])
+        )[0]
+    print(json.dumps(measured))
+
+
+def _prepare(flags):
+    """Returns what is timed of a model, dict name -> function, and its facts."""
+    train_flags.FLAGS.unparse_flags()  # those of the model before
     train_flags.parse(["train.py", *runs.arguments(flags)])
     import keras
 
@@ -38,16 +63,14 @@ def main(argument):
         epoch=0,
     )
     images, labels = made.make(0)  # alone: threads would make the next ones meanwhile
-    started = _resident()
-    measured = {
+    calls = {
         # train_on_batch returns the loss, so a step has ended when it returns.
-        "step_ms": _median(lambda: model.train_on_batch(images, labels), repeats),
-        "predict_ms": _median(lambda: model.predict_on_batch(images), repeats),
-        "latency_ms": _median(lambda: model.predict_on_batch(images[:1]), repeats),
+        "step": lambda: model.train_on_batch(images, labels),
+        "predict": lambda: model.predict_on_batch(images),
+        "latency": lambda: model.predict_on_batch(images[:1]),
     }
-    measured |= {
+    return calls, {
         "batch_size": flags["batch_size"],
-        "memory_mb": (_resident() - started) / 2**20,
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
         "compiled": bool(settings["jit_compile"]),
@@ -55,18 +78,6 @@ def main(argument):
         "processor": machine.processor(),
         "cores": machine.cores(),
     }
-    print(json.dumps(measured))
-
-
-def _median(function, repeats):
-    """Returns the median milliseconds of a call, after two that compile and warm up."""
-    times = []
-    for i in range(repeats + 2):
-        started = time.perf_counter()
-        function()
-        if i >= 2:
-            times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times)
 
 
 def _resident():

@@ -1,5 +1,6 @@
 """The tables robustness and cost: what is measured, once, and what the page says."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -8,7 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from tables import corruptions, cost, files, robustness, runs, sources, training_table
+from benchmarks import timing
+from tables import (
+    corruptions,
+    cost,
+    files,
+    measure_cost,
+    robustness,
+    runs,
+    sources,
+    training_table,
+)
 from zoo import data, evaluation, export
 
 TABLE = sources.TABLES[0]
@@ -148,8 +159,9 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     def measure(command, **arguments):
         request = json.loads(command[-1])
         requests.append(request)
-        step = 100.0 + 10 * (request["norm"] == "ln") + len(requests) % 2
+        step = 100.0 + 10 * (request["norm"] == "ln_position") + len(requests) % 2
         measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
+        measured |= {"step_ratio": step / 100, "predict_ratio": 1.0}
         measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
         measured |= {"backend": "tensorflow", "keras": "3", "compiled": False}
         measured |= {"processor": "P", "cores": 2}
@@ -160,11 +172,20 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     page = cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path)
     assert [r["norm"] for r in requests] == ["bn", "ln_position", "bn"] * 2
     assert "learning_rate" not in requests[0]
+    assert "against" not in requests[0]  # the reference itself
+    assert requests[1]["against"] == {
+        name: value for name, value in requests[0].items() if name != "repeats"
+    }
     assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
     assert len(requests) == 6
     assert "Hardware: P, 2 cores; resnet_na: tensorflow, Keras 3" in page
     line = next(line for line in page.splitlines() if line.startswith("| BN |"))
     assert line.startswith("| BN | 2 | 99 | 100.50 ± 0.71 | 30.00 ± 0.00 |")
+    against = page[page.index("| against BN |") :].splitlines()
+    # Of its own reference, 10 and 11 percent more; the forward pass takes as long.
+    assert against[2].startswith("| LN at each position | +10.50 [+4.15, +16.85] | ")
+    assert against[2].endswith("| +0.00 [-0.09, +0.09] | undecided |")
+    assert not any(line.startswith("| BN |") for line in against)
 
     def fail(command, **arguments):
         return subprocess.CompletedProcess(command, 1, "", "out of memory")
@@ -176,7 +197,8 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
 
 def test_cost_is_that_of_the_model_as_train_py_trains_it():
     row = TABLE.row("lng_8")
-    request = {**cost.request(row, SCHEDULE, "smoke"), "batch_size": 8}
+    request = {**cost.request(TABLE, row, SCHEDULE, "smoke"), "batch_size": 8}
+    request["against"]["batch_size"] = 8
     done = subprocess.run(
         [sys.executable, "-m", "tables.measure_cost", json.dumps(request)],
         cwd=runs.ROOT,
@@ -191,3 +213,22 @@ def test_cost_is_that_of_the_model_as_train_py_trains_it():
     assert not measured["compiled"]  # on a CPU oneDNN's convolutions are faster
     assert measured["latency_ms"] > 0
     assert measured["step_ms"] > 0
+    assert measured["step_ratio"] > 0
+
+
+def test_cost_is_compared_with_the_reference_in_turn(monkeypatch, capsys):
+    parameters = {"this": [], "other": []}
+
+    def interleaved(functions, repeats, warm_up):
+        for name, function in functions.items():
+            model = inspect.getclosurevars(function).nonlocals["model"]
+            parameters[name].append(model.count_params())
+        return {"this": [3.0, 3.0], "other": [2.0, 2.0]}
+
+    monkeypatch.setattr(timing, "interleaved", interleaved)
+    request = cost.request(TABLE, TABLE.row("lng_8"), SCHEDULE, "smoke")
+    measure_cost.main(json.dumps({**request, "batch_size": 8}))
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert parameters == {"this": [78_042] * 3, "other": [78_714] * 3}  # BN has more
+    assert measured["step_ms"] == 3000
+    assert measured["predict_ratio"] == 1.5
