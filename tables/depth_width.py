@@ -86,6 +86,17 @@ TABLE = Table(
     ),
     schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
     reference="relu_bn_depth8_width16",
+    pairs=(
+        ("lng_position_depth8_width8", "ln_depth8_width8"),
+        ("lng_position_depth8_width16", "ln_depth8_width16"),
+        ("lng_position_depth20_width16", "ln_depth20_width16"),
+        # The smallest network of one against the largest of the other.
+        ("lng_position_depth8_width8", "ln_depth20_width16"),
+        ("relu_bn_depth8_width8", "lng_position_depth20_width16"),
+        # What depth alone adds.
+        ("ln_depth20_width8", "ln_depth8_width8"),
+        ("lng_position_depth20_width8", "lng_position_depth8_width8"),
+    ),
     pictures={"parameters.png": picture},
     notes=(
         "Width is that of the first stage; the second and third have twice and four "
