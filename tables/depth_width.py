@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tables import plots, resnet_na, training_table
+from tables import plots, resnet_na, statistics, training_table
 from tables.declaration import Row, Schedule, Table, smoke_schedule
 
 NORMS = {
@@ -43,10 +43,12 @@ _FULL = Schedule(
 
 def picture(table, rows, records):
     """Accuracy against parameters: a line for each norm and depth, a dot a width."""
-    figure = plots.figure(7, 4.4)
+    from matplotlib import ticker
+
+    figure = plots.figure(7.5, 4.6)
     axes = figure.subplots()
     for color, (norm, (label, _)) in enumerate(NORMS.items()):
-        for depth, style in zip(DEPTHS, ("-", "--", ":"), strict=True):
+        for depth, style in zip(DEPTHS, ("-o", "--s", ":^"), strict=True):
             names = [f"{norm}_depth{depth}_width{width}" for width in WIDTHS]
             names = [name for name in names if name in rows]
             if not names:
@@ -55,19 +57,27 @@ def picture(table, rows, records):
                 next(iter(records[name].values()))["result"]["parameters"]
                 for name in names
             ]
-            means = [100 * np.mean(list(rows[name].values())) for name in names]
-            axes.plot(
+            found = [statistics.summarize(list(rows[name].values())) for name in names]
+            axes.errorbar(
                 parameters,
-                means,
-                style,
+                [100 * summary.mean for summary in found],
+                [100 * np.nan_to_num(summary.std) for summary in found],
+                fmt=style,
                 color=f"C{color}",
-                marker="o",
+                capsize=3,
                 label=f"{label}, depth {depth}",
             )
     axes.set_xscale("log")
-    axes.set(xlabel="parameters", ylabel="test accuracy, last epoch, percent")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    widths = " and ".join(map(str, WIDTHS))
+    axes.set(
+        xlabel=f"parameters; the dots of a line are widths {widths}",
+        ylabel="test accuracy, last epoch, percent",
+    )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    figure.legend(loc="outside right", fontsize=7)
     return figure
 
 
