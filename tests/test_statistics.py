@@ -44,6 +44,9 @@ def test_holm_is_stricter_than_each_test_alone():
     p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}
     # 0.01 <= 0.05 / 3, but 0.03 > 0.05 / 2, and then 0.04 is not asked any more.
     assert statistics.holm(p_values) == {"a": True, "b": False, "c": False, "d": False}
+    # And milder than 0.05 / 3 for all: what is left is shared by fewer.
+    all_hold = statistics.holm({"a": 0.01, "b": 0.02, "c": 0.04})
+    assert all_hold == {"a": True, "b": True, "c": True}
 
 
 def test_no_winner_is_named_inside_the_noise():
