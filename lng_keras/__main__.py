@@ -190,7 +190,7 @@ def run_cost(arguments):
         files.write(os.path.join(folder, "cost.json"), table.to_json())
         svg = _svg(table.picture())
         files.write(os.path.join(folder, "cost.svg"), svg)
-        _say(f"wrote {folder}/cost.csv, .json and .svg")
+        _say(f"wrote {os.path.join(folder, 'cost.csv')}, .json and .svg")
 
 
 def _svg(figure):

@@ -104,7 +104,7 @@ def page(budget, output):
                 values = [f"{measured[q]:.3f}" for q in (*QUANTITIES, *RATIOS)]
                 lines.append([table.name, name, number, *values])
                 conditions.add(
-                    f"{measured['processor']}, {measured['cores']} cores; "
+                    f"{measured['processor']}, cores: {measured['cores']}; "
                     f"{table.name}: {measured['backend']}, Keras {measured['keras']}, "
                     f"{'' if measured['compiled'] else 'not '}compiled as a whole, "
                     f"batch {measured['batch_size']}"

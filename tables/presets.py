@@ -170,7 +170,7 @@ starts a training from these weights.
 {card["command"]}
 ```
 
-{environment["backend"]} on {environment["processor"]}, {environment["cores"]} cores;
+{environment["backend"]} on {environment["processor"]}, cores: {environment["cores"]};
 Python {environment["python"]}, {versions}; data SHA-256
 `{card["data"]["sha256"]}`.
 

@@ -178,7 +178,7 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     }
     assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
     assert len(requests) == 6
-    assert "Hardware: P, 2 cores; resnet_na: tensorflow, Keras 3" in page
+    assert "Hardware: P, cores: 2; resnet_na: tensorflow, Keras 3" in page
     line = next(line for line in page.splitlines() if line.startswith("| BN |"))
     assert line.startswith("| BN | 2 | 99 | 100.50 ± 0.71 | 30.00 ± 0.00 |")
     against = page[page.index("| against BN |") :].splitlines()
