@@ -13,7 +13,11 @@ from tables import files, render, runs, sources, statistics, training_table
 ROUNDS = {"smoke": 2, "cpu": 3, "full": 3}
 REPEATS = {"smoke": 2, "cpu": 20, "full": 100}
 QUANTITIES = ("step_ms", "predict_ms", "latency_ms", "memory_mb")
-RATIOS = {"step_ratio": "step", "predict_ratio": "batch forward"}
+RATIOS = {
+    "step_ratio": "step",
+    "predict_ratio": "batch forward",
+    "latency_ratio": "one image",
+}
 
 
 def run(budget, seeds, only, output):
@@ -103,11 +107,13 @@ def page(budget, output):
                 measured = record["measured"]
                 values = [f"{measured[q]:.3f}" for q in (*QUANTITIES, *RATIOS)]
                 lines.append([table.name, name, number, *values])
+                versions = [f"{n} {v}" for n, v in measured["versions"].items()]
                 conditions.add(
                     f"{measured['processor']}, cores: {measured['cores']}; "
-                    f"{table.name}: {measured['backend']}, Keras {measured['keras']}, "
+                    f"{table.name}: {measured['backend']}, "
                     f"{'' if measured['compiled'] else 'not '}compiled as a whole, "
-                    f"batch {measured['batch_size']}"
+                    f"batch {measured['batch_size']}, Python {measured['python']}, "
+                    + ", ".join(versions)
                 )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -145,32 +151,25 @@ def _table(table, records):
             spread = "" if values.n < 2 else f" ± {values.std:.2f}"
             cells.append(f"{values.mean:.2f}{spread}")
         lines.append(cells)
-    return [*_rows(lines), "", *_relative(table, records, labels)]
+    return [*render.grid(lines), "", *_relative(table, records, labels)]
 
 
 def _relative(table, records, labels):
     """The lines of every row's time in percent of the reference's."""
-    columns = []
-    for ratio in RATIOS:
-        values = {
-            name: {number: r["measured"][ratio] for number, r in of_row.items()}
-            for name, of_row in records.items()
-        }
-        for of_row in values.values():  # each process has its own reference
-            values.setdefault(table.reference, {}).update(dict.fromkeys(of_row, 1.0))
-        columns.append(statistics.verdicts(values, table.reference))
-    head = [f"against {labels[table.reference]}"]
-    for words in RATIOS.values():
+    names = [name for name in records if name != table.reference]
+    if not names:
+        return []
+    head, cells = (
+        [f"against {labels[table.reference]}"],
+        {n: [labels[n]] for n in names},
+    )
+    for ratio, words in RATIOS.items():
         head += [words, "verdict"]
-    lines = [head, ["---"] * len(head)]
-    for name in (name for name in records if name != table.reference):
-        cells = [labels[name]]
-        for said in columns:
-            difference, verdict = said[name]
-            cells += [render.difference(difference), verdict]
-        lines.append(cells)
-    return _rows(lines) if len(lines) > 2 else []
-
-
-def _rows(lines):
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+        found = {}
+        for name in names:
+            values = {n: r["measured"][ratio] for n, r in records[name].items()}
+            # Each process has measured its own reference: that is 1 in all of them.
+            found[name] = statistics.compare(values, dict.fromkeys(values, 1.0))
+        for name, (difference, verdict) in statistics.judge(found).items():
+            cells[name] += [render.difference(difference), verdict]
+    return render.grid([head, ["---"] * len(head), *cells.values()])

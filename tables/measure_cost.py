@@ -10,6 +10,7 @@ A process of its own, because peak memory is that of the process.
 """
 
 import json
+import platform
 import resource
 import sys
 
@@ -18,6 +19,7 @@ from benchmarks import timing
 from tables import runs
 
 WARM_UP = 3  # calls that compile and allocate
+_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
 
 
 def main(argument):
@@ -29,16 +31,14 @@ def main(argument):
         for _ in range(WARM_UP):
             call()
     measured["memory_mb"] = (_resident() - started) / 2**20  # of this model alone
-    others = None if against is None else _prepare(against)[0]
+    others = {} if against is None else _prepare(against)[0]
     for name, call in calls.items():
-        turns = (
-            {"this": call} if others is None else {"this": call, "other": others[name]}
-        )
+        turns = {"this": call, "other": others[name]} if others else {"this": call}
         seconds = timing.interleaved(turns, repeats, WARM_UP)
         measured[f"{name}_ms"] = 1000 * timing.median(seconds["this"])
-        measured[f"{name}_ratio"] = timing.ratio(
-            seconds["this"], seconds.get("other", seconds["this"])
-        )[0]
+        if others:
+            ratio, *_ = timing.ratio(seconds["this"], seconds["other"])
+        measured[f"{name}_ratio"] = ratio if others else 1.0
     print(json.dumps(measured))
 
 
@@ -74,7 +74,8 @@ def _prepare(flags):
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
         "compiled": bool(settings["jit_compile"]),
-        "keras": keras.__version__,
+        "python": platform.python_version(),
+        "versions": machine.versions(_PACKAGES),
         "processor": machine.processor(),
         "cores": machine.cores(),
     }

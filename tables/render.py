@@ -124,6 +124,11 @@ def _reading(table, rows):
         return []
     if not others:
         return [f"**{labels[first]}** has the highest {words}, above every other row."]
+    if len(others) == len(rows) - 1:
+        return [
+            f"Highest mean {words}: {labels[first]}. These runs do not "
+            "show any other row to be below it, all of them looked at together."
+        ]
     return [
         f"Highest mean {words}: {labels[first]}. Not shown to be below it: "
         f"{', '.join(labels[name] for name in others)}."
@@ -151,7 +156,12 @@ def pairs(table, rows, quantity):
         cells = [table.row(name).label, table.row(other).label]
         cells += ["0" if found is None else str(found.n), difference(found), verdict]
         lines.append(cells)
-    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
+    return [*grid(lines), ""]
+
+
+def grid(lines):
+    """Returns lists of cells as the lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def _conditions(table, budget, records):

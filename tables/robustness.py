@@ -167,7 +167,7 @@ def _accuracies(table, records):
             for shift in corruptions.CORRUPTIONS
         ]
         lines.append(cells)
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return render.grid(lines)
 
 
 def _compared(table, rows, words):
@@ -179,8 +179,7 @@ def _compared(table, rows, words):
         difference, verdict = said[row.name]
         shown = _percent(rows[row.name].values()), render.difference(difference)
         lines.append([row.label, *shown, verdict])
-    lines = [f"| {' | '.join(cells)} |" for cells in lines]
-    return [*lines, "", *render.pairs(table, rows, words)]
+    return [*render.grid(lines), "", *render.pairs(table, rows, words)]
 
 
 def _percent(values):

@@ -16,6 +16,7 @@ from tests.poc import arrays, classifier, prepare, run
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 WRONG = [
     (dict(model="none.keras"), "No such model file"),
     (dict(model="data.npz"), "Cannot load"),

@@ -162,8 +162,9 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
         step = 100.0 + 10 * (request["norm"] == "ln_position") + len(requests) % 2
         measured = {"step_ms": step, "predict_ms": 30.0, "latency_ms": 1.0}
         measured |= {"step_ratio": step / 100, "predict_ratio": 1.0}
+        measured |= {"latency_ratio": 0.5, "python": "3", "versions": {"keras": "9"}}
         measured |= {"memory_mb": 5.0, "parameters": 99, "batch_size": 64}
-        measured |= {"backend": "tensorflow", "keras": "3", "compiled": False}
+        measured |= {"backend": "tensorflow", "compiled": False}
         measured |= {"processor": "P", "cores": 2}
         text = "noise of a library\n" + json.dumps(measured)
         return subprocess.CompletedProcess(command, 0, text, "")
@@ -178,14 +179,20 @@ def test_cost_is_measured_once_a_round_in_a_process_of_its_own(tmp_path, monkeyp
     }
     assert cost.run("smoke", 2, ["bn", "ln_position", "relu_bn"], tmp_path) == page
     assert len(requests) == 6
-    assert "Hardware: P, cores: 2; resnet_na: tensorflow, Keras 3" in page
+    assert "Hardware: P, cores: 2; resnet_na: tensorflow, not compiled" in page
+    assert "Python 3, keras 9" in page
     line = next(line for line in page.splitlines() if line.startswith("| BN |"))
     assert line.startswith("| BN | 2 | 99 | 100.50 ± 0.71 | 30.00 ± 0.00 |")
     against = page[page.index("| against BN |") :].splitlines()
     # Of its own reference, 10 and 11 percent more; the forward pass takes as long.
     assert against[2].startswith("| LN at each position | +10.50 [+4.15, +16.85] | ")
-    assert against[2].endswith("| +0.00 [-0.09, +0.09] | undecided |")
+    assert "| +0.00 [-0.09, +0.09] | undecided |" in against[2]
+    assert against[2].endswith("| -50.00 [-50.09, -49.91] | below |")
     assert not any(line.startswith("| BN |") for line in against)
+
+    # Without a record of the reference: each row has measured it.
+    alone = cost.run("smoke", 2, ["ln_position"], tmp_path / "alone")
+    assert "| LN at each position | +10.50 [+4.15, +16.85] | " in alone
 
     def fail(command, **arguments):
         return subprocess.CompletedProcess(command, 1, "", "out of memory")
@@ -217,7 +224,14 @@ def test_cost_is_that_of_the_model_as_train_py_trains_it():
 
 
 def test_cost_is_compared_with_the_reference_in_turn(monkeypatch, capsys):
-    parameters = {"this": [], "other": []}
+    parameters, events = {"this": [], "other": []}, []
+    prepare, resident = measure_cost._prepare, measure_cost._resident
+
+    def note(event, function):
+        return lambda *arguments: events.append(event) or function(*arguments)
+
+    monkeypatch.setattr(measure_cost, "_prepare", note("model", prepare))
+    monkeypatch.setattr(measure_cost, "_resident", note("memory", resident))
 
     def interleaved(functions, repeats, warm_up):
         for name, function in functions.items():
@@ -230,5 +244,6 @@ def test_cost_is_compared_with_the_reference_in_turn(monkeypatch, capsys):
     measure_cost.main(json.dumps({**request, "batch_size": 8}))
     measured = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert parameters == {"this": [78_042] * 3, "other": [78_714] * 3}  # BN has more
+    assert events == ["model", "memory", "memory", "model"]  # memory of one alone
     assert measured["step_ms"] == 3000
     assert measured["predict_ratio"] == 1.5

@@ -347,6 +347,20 @@ def test_unknown_rows_and_budgets_are_refused(tmp_path):
         training_table.run(TABLE, "huge", None, [], tmp_path)
 
 
+def test_where_nothing_is_shown_no_list_of_all_rows_is_printed():
+    label = TABLE.row("b").label
+    rows = {"a": {0: 0.1}, "b": {0: 0.9}, "c": {0: 0.5}}
+    [said] = render._reading(TABLE, rows)
+    assert label in said
+    assert "do not show any other row to be below it" in said
+    clear = {
+        name: {seed: mean + seed / 1e5 for seed in range(3)}
+        for name, mean in (("a", 0.1), ("b", 0.9), ("c", 0.9))
+    }
+    [said] = render._reading(TABLE, clear)
+    assert said.endswith(f"Not shown to be below it: {TABLE.row('c').label}.")
+
+
 def test_percent_shows_no_spread_for_one_run():
     assert render.percent(statistics.summarize([0.5])) == "50.00"
     assert render.percent(statistics.summarize([0.5, 0.52])) == "51.00 ± 1.41"
