@@ -177,7 +177,7 @@ Python {environment["python"]}, {versions}; data SHA-256
 **Limits.** A short schedule made for comparing normalizations, not the best accuracy of
 this architecture. It has seen 32 x 32 photographs of ten classes and nothing else; it
 always answers with one of the ten. How it bears shifted images is in the table
-`robustness`, as far as that is measured.
+`robustness`.
 
 **Licence.** The weights are Apache-2.0 as the repository. CIFAR-10 carries no explicit
 licence; cite A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images,

@@ -217,7 +217,7 @@ def picture(table, records):
                 marker=".",
                 label=row.label,
             )
-        axes.set(title=shift, xlabel="severity")
+        axes.set(title=shift, xlabel="severity", xticks=(0, *corruptions.SEVERITIES))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy, percent")
     handles = panels[0].get_legend_handles_labels()
