@@ -131,6 +131,18 @@ def test_page_compares_the_mean_of_shifts(trained):
     assert len(lines) == 1 + 3 * 21
 
 
+def test_picture_shows_every_severity_and_the_mean_of_the_models():
+    pytest.importorskip("matplotlib")
+    shifted = {shift: [0.5, 0.4, 0.3, 0.2, 0.1] for shift in corruptions.CORRUPTIONS}
+    models = {seed: {"clean": 0.6 + seed / 5, "shifted": shifted} for seed in (0, 1)}
+    panels = robustness.picture(TABLE, {"ln": models}).axes
+    assert [axes.get_title() for axes in panels] == list(corruptions.CORRUPTIONS)
+    for axes in panels:
+        assert list(axes.get_xticks()) == [0, 1, 2, 3, 4, 5]
+        (line,) = axes.lines
+        np.testing.assert_allclose(line.get_ydata(), [70, 50, 40, 30, 20, 10])
+
+
 @pytest.mark.parametrize(
     ("only", "of_resnet", "of_vit"),
     [
