@@ -40,6 +40,16 @@ def test_the_readme_has_such_a_table():
     assert MARKED
 
 
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_means_told_in_the_text_are_on_a_page_of_results(page):
+    text = " ".join((ROOT / page).read_text().split())
+    told = set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", text))
+    pages = [path.read_text() for path in ROOT.glob("results/*/cpu/table.md")]
+    measured = set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", "\n".join(pages)))
+    assert told
+    assert told <= measured, sorted(told - measured)
+
+
 def test_pictures_and_pages_of_the_readme_exist():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
