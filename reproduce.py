@@ -16,7 +16,8 @@ import sys
 
 from absl import flags
 
-from tables import TABLES, folder_of
+from experiments.catalog import TABLES
+from experiments.machinery.runs import folder_of
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(

@@ -13,7 +13,7 @@ import pathlib
 import sys
 import time
 
-import train_flags
+from zoo.training import flags as train_flags
 
 # Keras and its backend take seconds to import: they wait until the flags are read.
 
@@ -74,9 +74,10 @@ def load_data(settings):
 
 def evaluate(name):
     """Evaluates a saved model on the test images and prints one line."""
-    from zoo import evaluation, export, preset_store
+    from zoo.runs import model_files, preset_store
+    from zoo.training import evaluation
 
-    path = export.find(name)
+    path = preset_store.find(name)
     of_zoo = path.resolve().parent == preset_store.FOLDER
     card = preset_store.presets().get(path.stem) if of_zoo else None
     stored = path.parent / "flags.txt"
@@ -84,7 +85,7 @@ def evaluate(name):
         train_flags.prefer(dataset=card["dataset"])
     elif stored.is_file():
         train_flags.adopt(stored, only=train_flags.DATA_FLAGS)
-    model = export.load(path)
+    model = model_files.load(path)
     data = load_data(train_flags.settings())
     result = evaluation.evaluate(model, data.test)
     print(
@@ -97,7 +98,7 @@ def evaluate(name):
 
 def run(started):
     """Trains as the flags say, from the beginning or from a checkpoint."""
-    from zoo import run_folder
+    from zoo.runs import run_folder
 
     settings = train_flags.settings()
     folder, resume = pathlib.Path(settings["run_dir"] or ""), settings["resume"]
@@ -115,7 +116,7 @@ def run(started):
             "leave them out, or say --allow_changes"
         )
 
-    from zoo import session
+    from zoo.training import session
 
     outcome = session.run(settings, folder, load_data, train_flags.write, started)
     if outcome:

@@ -11,14 +11,19 @@ from lng_keras.normalization import (
 from lng_keras.version import __version__ as __version__
 
 # Imported at their first use: whoever wants a layer does not wait for the tools.
-_FUNCTIONS = {"swap_normalization": "swap", "search_group_size": "search"}
-_MODULES = ("construction", "cost", "measures", "report")
+_FUNCTIONS = {
+    "swap_normalization": "lng_keras.swap",
+    "search_group_size": "lng_keras.adopt.search",
+}
+_MODULES = (
+    *("construction", "cost", "distillation", "export", "measures", "report"),
+    "search",
+)
 
 
 def __getattr__(name):
     if name in _FUNCTIONS:
-        module = importlib.import_module(f"lng_keras.{_FUNCTIONS[name]}")
-        return getattr(module, name)
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     if name in _MODULES:
         return importlib.import_module(f"lng_keras.{name}")
     raise AttributeError(f"module 'lng_keras' has no attribute {name!r}")

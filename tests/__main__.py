@@ -36,14 +36,17 @@ EVERYWHERE = (
 
 
 def commands(only):
-    python = [sys.executable, "-m"]
+    python, beside = [sys.executable, "-m"], pathlib.Path(sys.executable).parent
     if only is None:
         yield {}, [*python, "ruff", "check", "."]
         yield {}, [*python, "ruff", "format", "--check", "."]
+        yield {}, [str(beside / "lint-imports"), "--no-logo"]
     for backend in BACKENDS:
         if only not in (None, backend):
             continue
-        files = sorted(str(p.relative_to(FOLDER.parent)) for p in FOLDER.glob("test_*"))
+        files = sorted(
+            str(p.relative_to(FOLDER.parent)) for p in FOLDER.rglob("test_*.py")
+        )
         if backend != "tensorflow":
             files = [f for f in files if pathlib.Path(f).name.startswith(EVERYWHERE)]
         yield {"KERAS_BACKEND": backend}, [*python, "pytest", "--durations=5", *files]
@@ -55,7 +58,7 @@ def main():
     failed = []
     for variables, command in commands(parser.parse_args().backend):
         settings = " ".join(f"{k}={v}" for k, v in variables.items())
-        shown = f"{settings} {' '.join(command[1:4])}".strip()
+        shown = f"{settings} {' '.join(map(os.path.basename, command[:4]))}".strip()
         print(f"\n=== {shown}", flush=True)
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
         environment = {**quiet, **os.environ, **variables}

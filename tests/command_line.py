@@ -1,7 +1,7 @@
 """train.py as a command, called in this process on a model of seconds."""
 
 import train
-import train_flags
+from zoo.training import flags as train_flags
 
 TINY = (
     *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),

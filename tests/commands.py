@@ -4,7 +4,7 @@ import contextlib
 import io
 
 import train
-import train_flags
+from zoo.training import flags as train_flags
 
 TINY = (
     *("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--norm=lng"),

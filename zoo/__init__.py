@@ -1,110 +1,23 @@
 """Models for train.py, each with its normalization as an argument.
 
 model = zoo.build("resnet_na", norm="lng_position", depth=20)
+model = zoo.load("resnet8_na_lng_position_cifar10")
 """
 
-import functools
-import inspect
+import importlib
 
-from zoo import ln_net, norms, resnet_na, vit
-from zoo.preset_store import load as load
-from zoo.preset_store import preset_path as preset_path
-from zoo.preset_store import presets as presets
-
-# name -> builder. A builder takes `norm(name=...) -> layer` first, `num_classes`,
-# `input_shape` and its own arguments, and returns a functional keras.Model.
-MODELS = {
-    "vit": vit.build,
-    **{
-        f"vit_{name.lower()}": functools.partial(vit.build, **variant)
-        for name, variant in vit.VARIANTS.items()
-    },
-    "resnet_na": resnet_na.build,
-    "ln_net": ln_net.build,
+# Imported at their first use: to read flags or records takes no Keras.
+_NAMES = {
+    **dict.fromkeys(("MODELS", "arguments", "build", "form"), "zoo.models.registry"),
+    **dict.fromkeys(("load", "preset_path", "presets"), "zoo.runs.preset_store"),
 }
-# What the norms of each builder see; see zoo/norms.py.
-_FORMS = {vit.build: "tokens", resnet_na.build: "maps", ln_net.build: "vectors"}
-_COMMON = ("norm", "num_classes", "input_shape")
 
 
-def build(
-    name,
-    norm="lng",
-    groups=None,
-    group_size=None,
-    num_classes=10,
-    input_shape=(32, 32, 3),
-    **model_arguments,
-):
-    """Builds a model of the zoo.
-
-    Args:
-        name: a key of `MODELS`.
-        norm: a name of `zoo.norms.NAMES`, or a callable `norm(name=...) -> layer`.
-        groups, group_size: ints or None, for a `norm` name that has groups. One of
-            them at most; neither is the norm's own default.
-        num_classes: int, the number of logits.
-        input_shape: `(height, width, channels)` of the images.
-        **model_arguments: of the builder, see `arguments(name)`.
-
-    Returns:
-        A functional `keras.Model` from images `(b, *input_shape)` to float32 logits
-        `(b, num_classes)`.
-
-    Raises:
-        ValueError: for an unknown name, norm or argument, and for groups that do
-            not fit a layer, which is named.
-    """
-    known = arguments(name)
-    for argument in model_arguments:
-        if argument not in known:
-            raise ValueError(
-                f"Model {name!r} has no argument {argument!r}. "
-                f"Its arguments: {', '.join(known)}."
-            )
-    if isinstance(norm, str):
-        norm = norms.resolve(norm, form(name), groups, group_size)
-    elif groups is not None or group_size is not None:
-        raise ValueError(
-            "`groups` and `group_size` belong to a norm given by name. "
-            f"Received: norm={norm!r}, groups={groups}, group_size={group_size}"
-        )
-    made = []
-
-    def remembering(name):
-        made.append(name)
-        return norm(name=name)
-
-    try:
-        return MODELS[name](
-            remembering,
-            num_classes=num_classes,
-            input_shape=tuple(input_shape),
-            **model_arguments,
-        )
-    except ValueError as error:
-        # A norm is called as soon as it is made: the last one made is the one that
-        # does not fit its input. Other errors say nothing of groups.
-        if made and "`group" in str(error):
-            raise ValueError(f"{name}, layer {made[-1]!r}: {error}") from error
-        raise
+def __getattr__(name):
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 
-def arguments(name):
-    """Returns the names of a model's own arguments, with their defaults, as a dict."""
-    parameters = inspect.signature(_builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _COMMON}
-
-
-def form(name):
-    """Returns what a model's norms see: "maps", "tokens" or "vectors"."""
-    builder = _builder(name)
-    return _FORMS[getattr(builder, "func", builder)]
-
-
-def _builder(name):
-    if name not in MODELS:
-        raise ValueError(
-            f"Unknown model. Received: {name!r}. Known: {', '.join(MODELS)}."
-        )
-    return MODELS[name]
+def __dir__():
+    return sorted([*globals(), *_NAMES])

@@ -7,7 +7,7 @@ import io
 import keras
 import numpy as np
 
-from lng_keras import files
+from lng_keras._base import files
 from lng_keras.measures.derivatives import compute_dtype
 from lng_keras.measures.hessian import squared_derivatives
 from lng_keras.measures.separability import linear_sum_of_squares_ratio

@@ -187,7 +187,7 @@ def _apply(model, rows, made, originals):
                     f"{row.path!r} is {norms.label(result.layer)} in the rebuilt model "
                     f"instead of {row.after}. Its config must rebuild it."
                 )
-    return new, SwapReport(rows, saved)
+    return new, SwapReport(rows, lambda model: restore(model, saved))
 
 
 def _scope(classes):

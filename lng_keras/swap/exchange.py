@@ -8,7 +8,8 @@ import contextlib
 
 import keras
 
-from lng_keras.swap.walk import attributes, children, walk
+from lng_keras.swap.serialized import make
+from lng_keras.swap.walk import attributes, below, children, walk
 
 
 def exchange(root):
@@ -17,8 +18,6 @@ def exchange(root):
     Sublayers made in the constructor are exchanged before `root` is built, those
     made in `build` right after it.
     """
-    from lng_keras.swap.rebuild import below, make
-
     memo = {}  # id of an old layer -> the new one
     done = set(root._exchanged)
 
@@ -139,11 +138,15 @@ def _substitute_operations(graph, memo):
 
 
 def _redirect(node, new):
-    from lng_keras.swap.rebuild import takes_mask
-
     node.operation = new
     for tensor in node.output_tensors:
         tensor._keras_history = tensor._keras_history._replace(operation=new)
     if "mask" in node.arguments.kwargs and not takes_mask(new):
         kwargs = {k: v for k, v in node.arguments.kwargs.items() if k != "mask"}
         node.arguments = type(node.arguments)(*node.arguments.args, **kwargs)
+
+
+def takes_mask(operation):
+    """Whether `mask` may be passed to a layer or operation."""
+    parameters = getattr(operation, "call_signature_parameters", ("mask",))
+    return "mask" in parameters or "kwargs" in parameters

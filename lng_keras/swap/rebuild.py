@@ -16,9 +16,10 @@ import contextlib
 import keras
 from keras import saving
 
-from lng_keras.swap.exchange import exchange
+from lng_keras.swap.exchange import exchange, takes_mask
+from lng_keras.swap.serialized import make, unbuilt
 from lng_keras.swap.transfer import rename
-from lng_keras.swap.walk import is_graph
+from lng_keras.swap.walk import below, is_graph
 
 
 def rebuild(layer, swaps, memo):
@@ -46,7 +47,7 @@ def _rebuild(layer, swaps, memo):
     else:
         config = saving.serialize_keras_object(layer)
         # Lambda layers come from the model in memory, not from a file.
-        new = saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
+        new = saving.deserialize_keras_object(unbuilt(config), safe_mode=False)
     if isinstance(layer, keras.layers.Layer):
         rename(layer, new)
     return new
@@ -72,31 +73,9 @@ def _call(layer, *args, **kwargs):
     return layer(*args, **kwargs)
 
 
-def takes_mask(operation):
-    """Whether `mask` may be passed to a layer or operation."""
-    parameters = getattr(operation, "call_signature_parameters", ("mask",))
-    return "mask" in parameters or "kwargs" in parameters
-
-
-def below(swaps, *steps):
-    """The swaps inside the place `steps`."""
-    n = len(steps)
-    return {place[n:]: new for place, new in swaps.items() if place[:n] == steps}
-
-
 def is_plain(model):
     """Whether a model is of Keras' own functional or sequential class."""
     return type(model).__module__.startswith("keras.src.models.")
-
-
-def make(serialized, old):
-    """Makes the layer described by `serialized` under the name of `old`."""
-    config = dict(serialized, config=dict(serialized["config"], name=old.name))
-    return saving.deserialize_keras_object(_unbuilt(config), safe_mode=False)
-
-
-def _unbuilt(config):
-    return {k: v for k, v in config.items() if not k.endswith(("_config",))}
 
 
 def swapped_copy(layer, swaps):
@@ -163,7 +142,7 @@ def _swapped_class(original):
 
     def get_config(self):
         with _as_original(self):
-            layer = _unbuilt(saving.serialize_keras_object(self))
+            layer = unbuilt(saving.serialize_keras_object(self))
         swaps = [[list(place), new] for place, new in self._swaps.items()]
         return {"name": self.name, "layer": layer, "swaps": swaps}
 

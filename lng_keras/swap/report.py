@@ -36,9 +36,9 @@ class SwapReport:
     Prints as a table and shows as one in a notebook. `restore(model)` goes back.
     """
 
-    def __init__(self, rows, originals=None):
+    def __init__(self, rows, restore=None):
         self.rows = list(rows)
-        self._originals = originals or {}
+        self._restore = restore
 
     def _with(self, status):
         return [row for row in self.rows if row.status == status]
@@ -78,9 +78,7 @@ class SwapReport:
         Returns:
             `(model, report)`, as `swap_normalization` does.
         """
-        from lng_keras.swap.api import restore
-
-        return restore(model, self._originals)
+        return self._restore(model)
 
     def _cells(self):
         for row in self.rows:

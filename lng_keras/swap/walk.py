@@ -86,6 +86,12 @@ def walk(root, stop=lambda layer: False):
     return below((), root)
 
 
+def below(swaps, *steps):
+    """The swaps inside the place `steps`."""
+    n = len(steps)
+    return {place[n:]: new for place, new in swaps.items() if place[:n] == steps}
+
+
 def text(model, steps):
     """Writes steps as a path, such as "encoder/blocks[0].norm"."""
     path, here = "", model

@@ -62,7 +62,7 @@ def fuzz(times, seed):
     import keras
 
     import train
-    import train_flags
+    from zoo.training import flags as train_flags
 
     rng, lost, trained = random.Random(seed), [], 0
     common = ["--model=ln_net", "--depth=1", "--width=8", "--group_size=4"]

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 
-from tests import reference
+from tests.lng_keras import reference
 from tests.stress.results import Outcome
 
-# The layer's bars: float32 by tests/test_kernels.py; half types by the spacing of
-# their numbers, relative to the largest output.
+# The layer's bars: float32 by test_kernels.py; half types by the spacing of their
+# numbers, relative to the largest output.
 VALUE = {"float32": 2e-6, "bfloat16": 2**-8, "float16": 2**-11}
 GRADIENT = {"float32": 1e-5, "bfloat16": 2**-6, "float16": 2**-9}
 SIZES = (3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64)
@@ -32,7 +32,7 @@ def numerics(times, seed):
     import keras
 
     import lng_keras
-    from tests.gradients import to_numpy, value_and_vjp
+    from tests.lng_keras.gradients import to_numpy, value_and_vjp
 
     jax = keras.backend.backend() == "jax"
     rng, lost, worst = random.Random(seed), [], dict.fromkeys(VALUE, (0.0, 0.0))
@@ -87,7 +87,7 @@ def numerics(times, seed):
 def as_float64(tensor):
     import keras
 
-    from tests.gradients import to_numpy
+    from tests.lng_keras.gradients import to_numpy
 
     return to_numpy(keras.ops.cast(tensor, "float32")).astype("float64")
 

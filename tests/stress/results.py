@@ -6,7 +6,7 @@ import pathlib
 import time
 
 from tests.stress.runs import ROOT
-from zoo import run_folder
+from zoo.runs import run_folder
 
 FOLDER = ROOT / "results" / "reliability"
 BACKENDS = ("tensorflow", "jax", "torch")

@@ -13,10 +13,10 @@ import time
 import numpy as np
 from PIL import Image
 
-from tests import records
 from tests.stress.results import Outcome
 from tests.stress.runs import ROOT, command
-from zoo import encoded_images
+from tests.zoo.data import records
+from zoo.data import encoded_images
 
 SIDE = 224  # pixels
 IMAGES = 16_384  # 2.5 GB decoded, more than is kept in memory
@@ -30,7 +30,7 @@ BYTES_AN_IMAGE = 200  # to know where an image lies, among millions
 # Opens a set as train.py does, and tells what that took.
 OPEN = """
 import json, resource, sys, time
-from zoo import image_folder, tfrecords
+from zoo.data import image_folder, tfrecords
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before, started = peak(), time.time()

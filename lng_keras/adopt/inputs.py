@@ -1,0 +1,267 @@
+"""Turns what the user names into images with labels."""
+
+import dataclasses
+import importlib
+import os
+import zipfile
+
+import numpy as np
+
+from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import needed
+from lng_keras.adopt import fingerprint
+from lng_keras.adopt.models import model_spec
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+VALIDATION_FRACTION = 0.2
+
+
+@dataclasses.dataclass
+class Data:
+    """Training and validation examples.
+
+    Attributes:
+        x, y: training inputs and integer labels.
+        x_val, y_val: the same for validation.
+        description: str, one line for the report.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_val: np.ndarray
+    y_val: np.ndarray
+    description: str
+
+    def fingerprint(self):
+        """Short digest of all examples."""
+        return fingerprint.of_arrays((self.x, self.y, self.x_val, self.y_val))
+
+
+def load_data(name, model, examples=5000, data_dir=None):
+    """Loads images and labels from a folder, an `.npz` file or a known data set.
+
+    A folder holds one folder of images a class, or `train/` and `validation/` with
+    those, no class in `validation/` alone. An `.npz` file holds `x` and `y`, and
+    `x_val` and `y_val` or else a fifth of the examples is taken for validation.
+    `zoo:NAME` is a data set of train.py, such as the one that comes with the
+    repository, `zoo:cifar10_sample`. Anything else is a name of tensorflow-datasets
+    that is prepared already. Images are scaled to the size the model takes; arrays of
+    an `.npz` file are not.
+
+    Args:
+        examples: int, at most so many, training and validation together.
+
+    Raises:
+        UsageError: with what to do about it.
+    """
+    shape, classes = model_spec(model)
+    if os.path.isdir(name):
+        data = _folder(name, shape, examples)
+    elif name.endswith(".npz"):
+        data = _npz(name, examples)
+    elif os.path.sep in name or os.path.exists(name):
+        raise UsageError(f"No such data folder or .npz file: {name}")
+    elif name.startswith("zoo:"):
+        data = _zoo(name[4:], shape, examples, data_dir)
+    else:
+        data = _tfds(name.removeprefix("tfds:"), shape, examples, data_dir)
+    return check(data, model, shape, classes)
+
+
+def check(data, model, shape, classes):
+    """Refuses examples that the model cannot take."""
+    for x, y in ((data.x, data.y), (data.x_val, data.y_val)):
+        if len(x) != len(y) or not len(x):
+            raise UsageError(
+                f"{data.description}: {len(x)} inputs and {len(y)} labels; there must "
+                "be as many, and at least one for training and validation each."
+            )
+        if x.shape[1:] != tuple(shape):
+            raise UsageError(
+                f"{data.description}: inputs of shape {x.shape[1:]} do not fit the "
+                f"model {model.name!r}, which takes {shape}."
+            )
+        if y.ndim != 1 or y.dtype.kind not in "iu":
+            raise UsageError(
+                f"{data.description}: labels must be integers of shape (n,). "
+                f"Received: {y.dtype} of shape {y.shape}."
+            )
+        limit = max(classes, 2)
+        if y.min() < 0 or y.max() >= limit:
+            raise UsageError(
+                f"{data.description}: labels go from {y.min()} to {y.max()}, but the "
+                f"model {model.name!r} has {limit} classes, 0 to {limit - 1}."
+            )
+    return data
+
+
+def _chosen(count, examples):
+    """Which `examples` of `count` are used: drawn, as files may be sorted by class."""
+    return np.random.default_rng(0).permutation(count)[:examples]
+
+
+def _split(x, y, examples, description):
+    order = _chosen(len(x), examples)
+    cut = max(1, int(len(order) * VALIDATION_FRACTION))
+    val, train = order[:cut], order[cut:]
+    return Data(x[train], y[train], x[val], y[val], description)
+
+
+def _npz(path, examples):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"Cannot read {path}: {error}") from error
+    if "x" not in arrays or "y" not in arrays:
+        raise UsageError(
+            f"{path} must hold arrays `x` and `y`. It holds: "
+            f"{', '.join(arrays) or 'nothing'}."
+        )
+    name = os.path.basename(path)
+    y = np.squeeze(arrays["y"])
+    if len(arrays["x"]) != len(y):
+        raise UsageError(f"{path}: {len(arrays['x'])} inputs and {len(y)} labels.")
+    if "x_val" not in arrays or "y_val" not in arrays:
+        return _split(arrays["x"], y, examples, name)
+    x_val, y_val = arrays["x_val"], np.squeeze(arrays["y_val"])
+    if len(x_val) != len(y_val):
+        raise UsageError(f"{path}: {len(x_val)} x_val and {len(y_val)} y_val.")
+    train, held = _parts(len(y), len(y_val), examples)
+    return Data(arrays["x"][train], y[train], x_val[held], y_val[held], name)
+
+
+def _parts(train, validation, examples):
+    """Which of the training and the validation examples of two sets are used."""
+    cut = int(examples * (1 - VALIDATION_FRACTION))
+    return _chosen(train, cut), _chosen(validation, examples - cut)
+
+
+def _folder(path, shape, examples):
+    name = f"folder {os.path.basename(os.path.abspath(path))}"
+    for held in ("validation", "val", "test"):
+        parts = [os.path.join(path, part) for part in ("train", held)]
+        if all(os.path.isdir(part) for part in parts):
+            classes = _classes(parts[0])
+            unknown = [c for c in _classes(parts[1]) if c not in classes]
+            if unknown:
+                raise UsageError(
+                    f"{parts[1]} has classes that {parts[0]} has not: "
+                    f"{', '.join(unknown)[:100]}; add them there or take them out."
+                )
+            cut = int(examples * (1 - VALIDATION_FRACTION))
+            x, y = _images(parts[0], classes, shape, cut)
+            x_val, y_val = _images(parts[1], classes, shape, examples - cut)
+            return Data(x, y, x_val, y_val, name)
+    x, y = _images(path, _classes(path), shape, examples)
+    return _split(x, y, examples, name)
+
+
+def _classes(path):
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    if not names:
+        raise UsageError(
+            f"{path} has no folders: put the images of each class in one of its name."
+        )
+    return names
+
+
+def _images(path, classes, shape, examples):
+    pillow = needed("PIL.Image", "report")
+    _image_shape(shape)
+    files = []
+    for label, name in enumerate(classes):
+        folder = os.path.join(path, name)
+        if os.path.isdir(folder):
+            files += [
+                (os.path.join(folder, file), label)
+                for file in sorted(os.listdir(folder))
+                if file.lower().endswith(IMAGES)
+            ]
+    if not files:
+        raise UsageError(f"{path} has no images ({', '.join(IMAGES)}).")
+    order = _chosen(len(files), examples)
+    x = np.empty((len(order), *shape), "uint8")
+    for i, j in enumerate(order):
+        try:
+            with pillow.open(files[j][0]) as image:
+                x[i] = _scaled(image, shape)
+        except OSError as error:
+            raise UsageError(f"Cannot read {files[j][0]}: {error}") from error
+    return x, np.array([files[j][1] for j in order])
+
+
+def _image_shape(shape):
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise UsageError(f"Images need an image model; this takes {shape}.")
+
+
+def _scaled(image, shape):
+    """A PIL image as bytes of `shape`, (height, width, channels)."""
+    image = image.convert("RGB" if shape[-1] == 3 else "L")
+    return np.asarray(image.resize((shape[1], shape[0]))).reshape(shape)
+
+
+def _fitted(images, shape):
+    """Images of bytes as one array of `shape` each; scaled if they are not."""
+    if all(image.shape == shape for image in images):
+        return np.stack(images)
+    if any(image.dtype != np.uint8 or image.ndim != 3 for image in images):
+        raise UsageError(
+            f"The data are {images[0].dtype} of shape {images[0].shape}, which the "
+            f"model does not take ({shape}) and which are no images to scale."
+        )
+    _image_shape(shape)
+    pillow = needed("PIL.Image", "report")
+    squeezed = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    return np.stack([_scaled(pillow.fromarray(x), shape) for x in squeezed])
+
+
+def _zoo(name, shape, examples, data_dir):
+    try:
+        zoo = importlib.import_module("zoo.data")
+    except ImportError as error:
+        raise UsageError(
+            "zoo: data come with the repository, not with the package; run this in a "
+            f"checkout ({error})."
+        ) from error
+    try:
+        data = zoo.load(name, data_dir)
+    except ValueError as error:
+        raise UsageError(error) from error
+    parts = _parts(len(data.train), len(data.test), examples)
+    arrays = []
+    for split, part in zip((data.train, data.test), parts, strict=True):
+        chosen = split.take(part)
+        arrays += [_fitted(list(chosen.images[:]), shape), chosen.labels]
+    return Data(*arrays, f"{name}, images of {data.train.images.shape[1:3]}")
+
+
+def _tfds(name, shape, examples, data_dir):
+    tfds = needed("tensorflow_datasets", "train")
+    data_dir = data_dir or os.environ.get("LNG_KERAS_DATA_DIR")
+    try:
+        # Not downloaded here: offline, the attempt hangs for minutes.
+        builder = tfds.builder(name, data_dir=data_dir)
+        splits = builder.info.splits
+        counts = {"train": examples}
+        held = next((s for s in ("validation", "test") if s in splits), None)
+        if held:
+            counts["train"] = int(examples * (1 - VALIDATION_FRACTION))
+            counts[held] = examples - counts["train"]
+        sets = []
+        for split, count in counts.items():
+            dataset = builder.as_dataset(split=f"{split}[:{count}]", as_supervised=True)
+            sets.append(list(tfds.as_numpy(dataset)))
+    except Exception as error:
+        raise UsageError(
+            f"No data {name!r}: no such folder or .npz file, and tensorflow-datasets "
+            f"has none prepared ({str(error)[:160]})."
+        ) from error
+    arrays = []
+    for pairs in sets:
+        inputs, labels = zip(*pairs, strict=True)
+        arrays += [_fitted(inputs, shape), np.stack(labels)]
+    if held:
+        return Data(*arrays, f"tfds {name}")
+    return _split(*arrays, examples, f"tfds {name}")

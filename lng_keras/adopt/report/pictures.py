@@ -1,0 +1,185 @@
+"""The report's pictures, each as an SVG for light and one for dark pages."""
+
+import base64
+import io
+import statistics
+
+from lng_keras._base.extras import needed
+from lng_keras.adopt.trainings import AS_IS
+
+# Okabe and Ito's colors, told apart with any color vision; the first is for the model
+# as it is. On dark pages the dark ones are lighter.
+THEMES = {
+    "light": {
+        "text": "#1b1f24",
+        "grid": "#d0d7de",
+        "series": "#8c8c8c #0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00".split(),
+    },
+    "dark": {
+        "text": "#e6edf3",
+        "grid": "#444c56",
+        "series": "#a8b1ba #56B4E9 #E69F00 #2FC79A #E3A3C6 #3F8FD0 #F0803C".split(),
+    },
+}
+
+
+def both(draw, size):
+    """Draws a picture in each theme; returns theme -> data URI.
+
+    Args:
+        draw: function of a figure and a function from an index to a color.
+        size: width and height in inches.
+    """
+    figures = needed("matplotlib.figure", "report")
+    matplotlib = needed("matplotlib", "report")
+    uris = {}
+    for theme, colors in THEMES.items():
+        settings = {
+            "text.color": colors["text"],
+            "axes.edgecolor": colors["grid"],
+            "axes.labelcolor": colors["text"],
+            "xtick.color": colors["text"],
+            "ytick.color": colors["text"],
+            "grid.color": colors["grid"],
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 11,
+            "legend.frameon": False,
+            "svg.hashsalt": "lng_keras",
+        }
+        with matplotlib.rc_context(settings):
+            figure = figures.Figure(figsize=size, layout="constrained")
+            series = colors["series"]
+            draw(figure, lambda i, series=series: series[i % len(series)])
+            out = io.BytesIO()
+            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        data = base64.b64encode(out.getvalue()).decode()
+        uris[theme] = f"data:image/svg+xml;base64,{data}"
+    return uris
+
+
+def label(name):
+    return name if name == AS_IS else f"group size {name}"
+
+
+def accuracy(results, chance):
+    """Accuracy of each candidate: every seed, mean and standard deviation."""
+
+    def draw(figure, color_of):
+        axes = figure.subplots()
+        for i, runs in enumerate(results.values()):
+            color = color_of(i)
+            values = [100 * run["accuracy"] for run in runs]
+            spread = statistics.stdev(values) if len(values) > 1 else 0
+            axes.plot(values, [i] * len(values), "|", color=color, markersize=14)
+            axes.errorbar(
+                [statistics.mean(values)],
+                [i],
+                xerr=[spread],
+                fmt="o",
+                capsize=4,
+                color=color,
+            )
+        axes.axvline(100 * chance, color=color_of(0), linestyle=":")
+        axes.annotate(
+            "most frequent class",
+            (100 * chance, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 2),
+            textcoords="offset points",
+            fontsize=8,
+        )
+        axes.set_yticks(range(len(results)), [label(name) for name in results])
+        axes.set_ylim(len(results) - 0.5, -0.5)
+        axes.set_xlabel("validation accuracy, %: mean ± std, each seed")
+
+    return both(draw, (5, 1.3 + 0.4 * len(results)))
+
+
+def curves(results):
+    """Learning curves: validation accuracy by epoch, one line a seed."""
+
+    def draw(figure, color_of):
+        axes = figure.subplots()
+        for i, (name, runs) in enumerate(results.items()):
+            for k, run in enumerate(runs):
+                values = [100 * v for v in run["history"]["val_accuracy"]]
+                axes.plot(
+                    range(1, len(values) + 1),
+                    values,
+                    marker=".",
+                    color=color_of(i),
+                    label=label(name) if not k else None,
+                )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("validation accuracy, %")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=9)
+
+    return both(draw, (5, 3.2))
+
+
+def costs(table):
+    """Latency and peak activations relative to the model as it is."""
+
+    def draw(figure, color_of):
+        rows = table.rows
+        latency, memory = figure.subplots(2, height_ratios=[2, 1])
+        kinds = rows[0]["latency"]
+        height = 0.8 / max(1, len(kinds))
+        for k, kind in enumerate(kinds):
+            base = kind["median_ms"]
+            entries = [row["latency"][k] for row in rows]
+            latency.barh(
+                [i + (k - (len(kinds) - 1) / 2) * height for i in range(len(rows))],
+                [e["median_ms"] / base for e in entries],
+                height=0.9 * height,
+                xerr=[
+                    [(e["median_ms"] - e["q25_ms"]) / base for e in entries],
+                    [(e["q75_ms"] - e["median_ms"]) / base for e in entries],
+                ],
+                color=color_of(k + 1),
+                error_kw={"ecolor": color_of(0), "elinewidth": 1},
+                label=f"batch {kind['batch']}, {kind['mode']}",
+            )
+        latency.set_xlabel("latency / as it is")
+        base = rows[0]["activation_bytes"]
+        if base:
+            ratios = [(row["activation_bytes"] or 0) / base for row in rows]
+            memory.barh(range(len(rows)), ratios, height=0.6, color=color_of(0))
+        memory.set_xlabel("peak activations / as it is")
+        for axes in (latency, memory):
+            axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+            axes.invert_yaxis()
+            axes.axvline(1, color=color_of(0), linestyle=":")
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+
+    return both(draw, (5, 2.4 + 0.9 * len(table.rows)))
+
+
+def profile(values):
+    """Nonlinearity of each normalization, by place: name -> list of (path, value)."""
+
+    def draw(figure, color_of):
+        axes = figure.subplots()
+        for i, (name, points) in enumerate(values.items()):
+            axes.plot(
+                range(1, len(points) + 1),
+                [value for _, value in points],
+                marker=".",
+                color=color_of(i + 1),
+                label=label(name),
+            )
+        axes.set_yscale("log")
+        ticker = needed("matplotlib.ticker", "report")
+        axes.yaxis.set_major_formatter(ticker.LogFormatter())
+        # Numbers between the powers of ten only where there are few of those.
+        axes.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(1, 0.4)))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("normalization, in the model's order")
+        axes.set_ylabel("H(LN-G) / H(LN), median")
+        axes.legend(fontsize=9)
+
+    return both(draw, (5, 3))

@@ -1,0 +1,173 @@
+"""Writes the report: one page of HTML, the same in Markdown, and the data in JSON."""
+
+import dataclasses
+import os
+import re
+
+import numpy as np
+
+from lng_keras._base.extras import needed
+from lng_keras.adopt import verdict
+from lng_keras.adopt.report import answers, pictures
+from lng_keras.adopt.trainings import AS_IS
+from lng_keras.version import __version__
+
+
+def content(model_name, swaps, results, table, profile, data, settings):
+    """Everything the page shows, as plain data; see `poc` for the arguments."""
+    ratios = answers.latency_ratios(table)
+    chance = float(np.bincount(data.y_val).max() / len(data.y_val))
+    found = verdict.differences(results)
+    note = ""
+    if profile:
+        note = (
+            "Each point: a normalization's inputs on validation images, in the model "
+            "as it is; the median over positions of H(LN-G)/H(LN), both in closed "
+            "form. 1 is as nonlinear as LayerNormalization over all channels."
+        )
+    return {
+        "version": __version__,
+        "model_name": model_name,
+        **dataclasses.asdict(verdict.recommend(results, ratios, chance)),
+        "answers": [
+            answers.compatibility(swaps),
+            answers.accuracy(found),
+            answers.cost(table),
+        ],
+        "accuracy_table": _accuracy_table(found, results),
+        "protocol": _protocol(data, settings, results),
+        "cost_table": {
+            "head": ["model", *table.columns()],
+            "rows": [list(cells) for cells in table.cells()],
+            "footer": table.footer(),
+        },
+        "layer_table": {
+            "head": table.layer_columns(),
+            "rows": list(table.layer_cells()),
+        },
+        "swap_summary": next(iter(swaps.values()))["summary"],
+        "swap_table": _swap_table(swaps),
+        "environment": _environment(table.environment),
+        "pictures": {
+            "accuracy": pictures.accuracy(results, chance),
+            "curves": pictures.curves(results),
+            "costs": pictures.costs(table),
+            "profile": pictures.profile(profile) if profile else None,
+        },
+        "profile_note": note,
+    }
+
+
+def html(report):
+    """The page, self-contained."""
+    jinja2 = needed("jinja2", "report")
+    path = os.path.join(os.path.dirname(__file__), "page.html.jinja")
+    with open(path, encoding="utf-8") as file:
+        template = file.read()
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(template).render(r=report)
+
+
+def markdown(report):
+    """The same without pictures."""
+    parts = [
+        f"# LN-G for `{report['model_name']}`: should you adopt it?",
+        f"**{report['label']}.** {report['headline']}",
+        f"How sure: {report['sureness']}",
+    ]
+    for answer in report["answers"]:
+        parts.append(f"**{answer['question']}** {answer['short']}.")
+        if answer["table"]:
+            parts.append(_table(**answer["table"]))
+        parts.append(answer["note"])
+    parts += [
+        "## Accuracy by group size",
+        _table(**report["accuracy_table"]),
+        report["protocol"],
+        "## Latency and memory",
+        _table(report["cost_table"]["head"], report["cost_table"]["rows"]),
+        report["cost_table"]["footer"],
+        "## Swapped layers",
+        f"{report['swap_summary']}.",
+        _table(**report["swap_table"]),
+        report["environment"],
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[str(c).replace("|", "\\|") for c in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def _accuracy_table(found, results):
+    int8 = "int8_accuracy" in next(iter(results.values()))[0]
+    head = ["model", "accuracy, %", "std", "difference, points", "visible", "seeds"]
+    rows = []
+    for name, f in found.items():
+        spread = "-" if f["spread"] is None else f"{100 * f['spread']:.1f}"
+        row = [pictures.label(name), f"{100 * f['accuracy']:.1f}", spread]
+        same = name == AS_IS
+        row += ["-" if same else verdict.points(f).removesuffix(" points")]
+        row += ["-" if same else ("yes" if f["visible"] else "no"), str(f["seeds"])]
+        if int8:
+            runs = [run["int8_accuracy"] for run in results[name]]
+            row.append(f"{100 * sum(runs) / len(runs):.1f}")
+        rows.append(row)
+    return {"head": head + (["int8 accuracy, %"] if int8 else []), "rows": rows}
+
+
+def _protocol(data, settings, results):
+    text = (
+        f"{data.description}: {len(data.x):,} training and {len(data.x_val):,} "
+        "validation examples. Every model starts from the same weights and has the "
+        f"same budget: {settings['epochs']} epochs, batches of "
+        f"{settings['batch_size']}, Adam at {settings['learning_rate']:g}, no "
+        f"augmentation, the same seeds and order, pixels as {settings['pixels']}. "
+        "Accuracy is after the last epoch. ± is a standard error."
+    )
+    settled = [run["momentum"] for runs in results.values() for run in runs]
+    if any(settled):
+        before, after = next(filter(None, settled))
+        text += (
+            f" The momentum of BatchNormalization's running statistics was {after:.3g} "
+            f"instead of {before:g}, so that they settle within an epoch."
+        )
+    return text
+
+
+def _swap_table(swaps):
+    """One row a normalization, one column a group size."""
+    head = ["path", "channels", "before", *(f"size {s}" for s in swaps), "notes"]
+    rows = []
+    for same in zip(*(swap["rows"] for swap in swaps.values()), strict=True):
+        first = same[0]
+        channels = "" if first["channels"] is None else first["channels"]
+        chosen = [size_used(row) or row["after"] or row["status"] for row in same]
+        rows.append(
+            [first["path"], channels, first["before"], *chosen, _swap_notes(first)]
+        )
+    return {"head": head, "rows": rows}
+
+
+def size_used(row):
+    """The group size a layer got, not always the one asked for; None if it got none."""
+    found = re.search(r"group_size=(\d+)", row["after"])
+    return found and int(found[1])
+
+
+def _swap_notes(row):
+    notes = [row["reason"]] if row["reason"] and row["status"] == "kept" else []
+    if row["lost"]:
+        notes.append(f"not carried: {', '.join(row['lost'])}")
+    return "; ".join(notes)
+
+
+def _environment(e):
+    return (
+        f"Keras {e['keras']} on {e['backend']} {e['backend_version']}, {e['device']}, "
+        f"{e['threads']} threads, Python {e['python']}."
+    )

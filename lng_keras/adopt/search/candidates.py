@@ -1,0 +1,79 @@
+"""The candidates of a search: which group sizes a model is built with."""
+
+import re
+
+import keras
+
+from lng_keras.adopt.trainings import AS_IS
+from lng_keras.swap import find_normalizations, swap_normalization
+from lng_keras.swap.api import copy_model
+from lng_keras.swap.walk import matches
+
+_STAGE = re.compile(r"((?:stage|block|stack|layer|conv|encoder)_?\d+)", re.IGNORECASE)
+
+
+def stage_of(norm):
+    """The stage a norm belongs to by its path: "stage2", "block_3", or "rest"."""
+    found = _STAGE.search(norm.path)
+    return found[1].lower() if found else "rest"
+
+
+def builder(model, swap_arguments):
+    """A function from `{stage: group size or 0}` to a new model."""
+
+    def from_model(sizes):
+        if not any(sizes.values()):
+            return copy_model(model)
+        whole = sizes.get("all")
+
+        def size(norm):
+            return whole or sizes[stage_of(norm)]
+
+        where = swap_arguments.get("where")
+        rest = {k: v for k, v in swap_arguments.items() if k != "where"}
+        if whole is None:
+            kept = {stage for stage, chosen in sizes.items() if not chosen}
+            given = where
+
+            def where(norm):
+                return stage_of(norm) not in kept and matches(given, norm)
+
+        return swap_normalization(model, group_size=size, where=where, **rest)[0]
+
+    if isinstance(model, keras.Model):
+        list(find_normalizations(model))  # raises if there is none
+        return from_model
+    if not callable(model):
+        raise ValueError(
+            "`model` must be a keras.Model or a function from a group size to one. "
+            f"Received: {type(model).__name__}"
+        )
+    return lambda sizes: model(sizes["all"] or None)
+
+
+def stages_of(model):
+    return sorted({stage_of(norm) for _, norm in find_normalizations(model)})
+
+
+def name_of(sizes):
+    """How a candidate is called: "as it is", "8", or "stage1=4 stage2=8"."""
+    if not any(sizes.values()):
+        return AS_IS
+    if set(sizes) == {"all"}:
+        return str(sizes["all"])
+    return " ".join(f"{stage}={size or 'own'}" for stage, size in sizes.items())
+
+
+def best_of(trials, stages, candidates, count):
+    """Name -> sizes: the model as it is first, then the best that Hyperband found.
+
+    A short Hyperband tries few; its `count` is then filled up with single sizes that
+    it has not tried, so that no candidate is missing for want of luck.
+    """
+    found = [trial["group_sizes"] for trial in trials]
+    found += [dict.fromkeys(stages, size) for size in candidates]
+    chosen = {AS_IS: dict.fromkeys(stages, 0)}
+    for sizes in found:
+        if len(chosen) <= count:
+            chosen.setdefault(name_of(sizes), sizes)
+    return chosen

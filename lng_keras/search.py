@@ -1,0 +1,7 @@
+"""`lng_keras.search` stands for `lng_keras.adopt.search`."""
+
+import sys
+
+from lng_keras.adopt import search
+
+sys.modules[__name__] = search

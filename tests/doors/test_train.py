@@ -1,0 +1,324 @@
+"""train.py from the command line: runs, their folders, resuming, and mistakes."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tests.command_line import TINY, call
+from zoo import data
+from zoo.errors import InputError
+from zoo.runs import run_folder
+from zoo.training import flags as train_flags
+from zoo.training import session
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clean_flags():
+    yield
+    train_flags.FLAGS.unparse_flags()
+    keras.config.set_dtype_policy("float32")
+
+
+def error_line(capsys, *arguments):
+    """Returns the error of a call that must end with status 2 and one line."""
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "error" in line]
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_a_run_leaves_its_folder_and_repeats_from_its_flags(tmp_path, capsys):
+    assert call(*TINY, f"--run_dir={tmp_path / 'a'}", "--random_labels") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "sample" in out[0]
+    assert "--dataset=cifar10" in out[0]
+    assert out[-1].startswith("Test accuracy 0.")
+    assert str(tmp_path / "a") in out[-1]
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert names >= {
+        *("flags.txt", "env.json", "metrics.jsonl", "metrics.csv", "checkpoints"),
+        *("model.keras", "result.json", "random_labels.json"),
+    }
+    assert not list(tmp_path.rglob("*.tmp*"))
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert result.keys() >= {
+        *("test_accuracy", "train_accuracy", "test_loss", "epochs", "parameters"),
+        *("seconds", "dataset", "seed"),
+    }
+    flagfile = f"--flagfile={tmp_path / 'a' / 'flags.txt'}"
+    assert call(flagfile, f"--run_dir={tmp_path / 'b'}") == 0
+    again = json.loads((tmp_path / "b" / "result.json").read_text())
+    for name in ("test_accuracy", "test_loss", "train_loss"):
+        assert result[name] == again[name]
+    capsys.readouterr()
+    assert call(f"--evaluate={tmp_path / 'a' / 'model.keras'}") == 0
+    assert f"Test accuracy {result['test_accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_resume_of_a_finished_run_says_so_and_changed_flags_are_refused(
+    tmp_path, capsys
+):
+    folder = f"--run_dir={tmp_path / 'run'}"
+    assert call(*TINY, folder) == 0
+    assert call("--resume", folder) == 0
+    assert "Finished before" in capsys.readouterr().out
+    line = error_line(capsys, "--resume", folder, "--seed=3", "--epochs=1")
+    assert "--seed=3 (was 0) would change the result" in line
+    assert "epochs" not in line
+    assert "holds a run" in error_line(capsys, *TINY, folder)
+
+
+def test_lock_is_for_one_process_and_dies_with_it(tmp_path, capsys):
+    code = "import sys, time; from zoo.runs import run_folder; "
+    code += "lock = run_folder.lock(sys.argv[1]); print('locked', flush=True); "
+    code += "time.sleep(60)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout.readline() == b"locked\n"
+        line = error_line(capsys, *TINY, f"--run_dir={tmp_path}")
+        assert "another process is training" in line
+        holder.kill()
+    os.close(run_folder.lock(tmp_path))
+
+
+def test_another_backend_or_data_set_is_refused_other_versions_warn(capsys):
+    from zoo.runs import records
+
+    old = {"backend": "jax", "data": {"sha256": "a"}, "versions": {"keras": "3.0"}}
+    records._compare(old, {**old, "versions": {"keras": "3.1"}}, False)
+    assert "keras 3.0 -> 3.1" in capsys.readouterr().out
+    for changed in ({"backend": "torch"}, {"data": {"sha256": "b"}}):
+        with pytest.raises(InputError, match="changes the result"):
+            records._compare(old, {**old, **changed}, False)
+        records._compare(old, {**old, **changed}, True)
+
+
+MISTAKES = {
+    "unknown flag": (["--lerning_rate=1"], "learning_rate"),
+    "no number": (["--epochs=many"], "epochs"),
+    "out of range": (["--dropout=1.5"], "dropout"),
+    "unknown choice": (["--augment=cut"], "crop_flip"),
+    "stray word": (["vit"], "unexpected argument 'vit'"),
+    "no flagfile": (["--flagfile=/nowhere"], "nowhere"),
+    "unknown model": (["--model=vgg"], "known: vit"),
+    "unknown norm": (["--norm=lgn"], "lng_position"),
+    "groups of bn": (["--norm=bn", "--groups=2"], "has no groups"),
+    "groups twice": (["--groups=2", "--group_size=2"], "group"),
+    "group size": (["--group_size=3"], "norm1"),
+    "patch": (["--model=vit", "--patch_size=5"], "patch_size"),
+    "foreign argument": (["--patch_size=4"], "no argument 'patch_size'"),
+    "large batch": (["--batch_size=64"], "larger than the 32 training images"),
+    "too many images": (["--train_examples=5000"], "ask for fewer"),
+    "no folder": (["--dataset=folder"], "needs --data_dir"),
+    "absent folder": (["--dataset=folder", "--data_dir=/nowhere"], "is no folder"),
+    "image size": (["--image_size=16"], "has a size of its own"),
+    "no record folder": (["--dataset=tfrecord"], "needs --data_dir"),
+    "absent records": (["--dataset=tfrecord", "--data_dir=/nowhere"], "is no folder"),
+    "resume nothing": (["--resume"], "needs --run_dir"),
+    "no model file": (["--evaluate=/nowhere/model.keras"], "does not exist"),
+    "no weights": (["--init=/nowhere/model.keras"], "does not exist"),
+    "tpu and data": (["--tpu", "--distribute=data"], "--tpu and --distribute=data"),
+    "no such device": (["--tpu"], "--distribute=tpu"),
+    "no finite number": (["--warmup_epochs=inf"], "--warmup_epochs=inf is not finite"),
+    "diverges": (["--learning_rate=1e38"], "last good checkpoint is in"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, case, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags, message = MISTAKES[case]
+    if case == "groups twice":
+        flags = [*flags, "--depth=1"]
+    given = [] if case == "resume nothing" else [f"--run_dir={tmp_path / 'run'}"]
+    assert message in error_line(capsys, *TINY, *given, *flags)
+    if case != "diverges":
+        assert not (tmp_path / "run" / "flags.txt").exists()
+
+
+def test_a_backend_that_is_not_installed_is_one_line(tmp_path):
+    absent = tmp_path / "torch"
+    absent.mkdir()
+    (absent / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *TINY, f"--run_dir={tmp_path / 'run'}"],
+        env={**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: the package torch is not installed")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_backend_that_does_not_train_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    line = error_line(capsys, *TINY)
+    assert "KERAS_BACKEND=numpy does not train; give tensorflow" in line
+
+
+def test_a_missing_extra_is_named_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    flags = ("--search_group_size=2,4", f"--run_dir={tmp_path / 'run'}")
+    assert "pip install 'lng-keras[tune]'" in error_line(capsys, *TINY, *flags)
+
+
+def test_a_stopped_run_goes_on_only_where_its_place_exists():
+    meta = {"position": {"epoch": 3, "batch": 5}, "steps": 10}
+    session.check_position(meta, 5, 10, "run")
+    with pytest.raises(InputError, match="has 3 epochs; --epochs=2 is fewer"):
+        session.check_position(meta, 2, 10, "run")
+    with pytest.raises(InputError, match="epoch of 10 steps, and now one has 4"):
+        session.check_position(meta, 5, 4, "run")
+    meta["position"]["batch"] = 0
+    session.check_position(meta, 5, 4, "run")  # the next epoch may be any
+
+
+def test_only_what_a_run_left_half_written_is_deleted(tmp_path):
+    left = [tmp_path / "model.tmp.keras", tmp_path / "checkpoints" / "last.npz.tmp"]
+    other = [tmp_path / "mine" / "a.tmp"]
+    for path in left + other:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run_folder.remove_temporary_files(tmp_path)  # no run: nothing of ours
+    assert all(path.exists() for path in left + other)
+    (tmp_path / "flags.txt").touch()
+    run_folder.remove_temporary_files(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert other[0].exists()
+
+
+def test_group_sizes_are_not_chosen_by_test_images(tmp_path):
+    train_flags.parse(["train.py", *TINY, "--search_group_size=2,4"])
+    whole = data.load()
+    prepared = session.prepare(whole, train_flags.settings(), tmp_path)
+    assert len(prepared.validation) == len(whole.train) // 10
+
+
+def test_model_of_other_images_is_refused(tmp_path, capsys):
+    assert call(*TINY, f"--run_dir={tmp_path / 'run'}", "--grayscale") == 0
+    path = tmp_path / "run" / "model.keras"
+    line = error_line(capsys, f"--evaluate={path}", "--grayscale=false")
+    assert "(32, 32, 1), these have (32, 32, 3)" in line
+    path.write_bytes(path.read_bytes()[:500])
+    assert "truncated" in error_line(capsys, f"--evaluate={path}")
+
+
+def test_flags_survive_a_round_trip(tmp_path):
+    train_flags.parse(["train.py", "--learning_rate=0.1", "--export=onnx,litert"])
+    path = tmp_path / "flags.txt"
+    values = train_flags.settings()
+    path.write_text(train_flags.write(values))
+    train_flags.FLAGS.unparse_flags()
+    train_flags.parse(["train.py", f"--flagfile={path}"])
+    assert train_flags.settings() == values
+
+
+def test_every_flag_states_its_default_and_reason():
+    for flag in train_flags.FLAGS.get_flags_for_module(train_flags):
+        assert "efault" in flag.help, flag.name
+        assert len(flag.help) > 40 or flag.name == "heads", flag.name
+
+
+def test_metrics_of_a_resumed_run_are_written_anew(tmp_path):
+    rows = [{"epoch": i, "train_loss": 0.1 * i, "finished_at": 1.0} for i in (1, 2)]
+    run_folder.write_metrics(tmp_path, [*rows, rows[0]])
+    run_folder.write_metrics(tmp_path, rows)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_help_answers_before_any_backend_is_imported():
+    code = "import sys, train\ntry: train.main(['train.py', '--help'])\n"
+    code += "except SystemExit as end: assert not end.code\n"
+    code += "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"--group_size" in done.stdout
+    # 0.1 s on a quiet machine; the bar is 2 s.
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="forces JAX devices")
+def test_four_devices_give_the_loss_of_one(tmp_path):
+    losses = []
+    for devices, distribute in ((1, "none"), (4, "data")):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        folder = tmp_path / str(devices)
+        subprocess.run(
+            [sys.executable, "train.py", *TINY, f"--run_dir={folder}"]
+            + [f"--distribute={distribute}", "--epochs=2", "--train_examples=64"],
+            cwd=ROOT,
+            env={**os.environ, "XLA_FLAGS": flags},
+            check=True,
+        )
+        environment = json.loads((folder / "env.json").read_text())
+        assert len(environment["devices"]) == devices
+        rows = (folder / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(row)["train_loss"] for row in rows])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+FAULTS = {
+    "kill": 4,
+    "signals": 2,
+    "disk": 2,
+    "fuzz": 60,
+    "numerics": 300,
+    "streaming": 1,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_is_lost_to_stress(fault):
+    subprocess.run(
+        [sys.executable, "-m", "tests.stress", fault, f"--times={FAULTS[fault]}"],
+        cwd=ROOT,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.flags")))
+def test_example_flagfiles_parse(path):
+    train_flags.parse(["train.py", f"--flagfile={path}", "--seed=3"])
+    assert train_flags.settings()["seed"] == 3
+    assert train_flags.settings()["dataset"] == "cifar10"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_commit_of_a_run_is_changed_by_code_and_not_by_results(tmp_path):
+    assert run_folder.git_commit(tmp_path) is None
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for name in ("results/table.md", "train.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    for command in (["init"], ["add", "."], [*who, "commit", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "results/table.md").write_text("2")
+    state = run_folder.git_commit(tmp_path)
+    assert len(state["commit"]) == 40
+    assert not state["changed"]
+    (tmp_path / "train.py").write_text("2")
+    assert run_folder.git_commit(tmp_path)["changed"]

@@ -1,0 +1,115 @@
+"""The TPU kernel, interpreted on CPU: values, gradients, blocks, several devices."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import lng_keras
+from lng_keras import kernels
+from tests.lng_keras import reference
+from tests.lng_keras.gradients import value_and_vjp
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="Pallas is JAX's"
+)
+
+# (rows, channels, group size, offset): lanes filled or not, whole axis, rows that do
+# not fill the last block, sizes that do not divide 128.
+CASES = [
+    (40, 64, 8, 0.0),
+    (37, 192, 4, 1e6),
+    (37, 256, 64, 1e4),
+    (600, 128, 16, 1e2),
+    (33, 96, 6, 1e2),
+    (20, 256, 256, 1e6),
+    (20, 384, 48, 1e4),
+]
+
+
+@pytest.mark.parametrize(("rows", "channels", "size", "offset"), CASES)
+def test_kernel_matches_float64(rows, channels, size, offset):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(rows, channels)) + offset).astype("float32")
+    dy = rng.normal(size=x.shape).astype("float32")
+    gamma, beta = (rng.normal(size=channels).astype("float32") for _ in range(2))
+
+    def fn(x, gamma, beta):
+        with kernels.use("pallas"):
+            return lng_keras.group_layer_normalization(x, gamma, beta, group_size=size)
+
+    y, found = value_and_vjp(fn, (x, gamma, beta), dy)
+    groups = channels // size
+    wanted = reference.normalize(x, gamma, beta, groups, (1,))
+    assert np.abs(y - wanted).max() < 1e-5  # gamma of a few units times 2e-6
+    for a, b in zip(
+        found, reference.gradients(x, gamma, dy, groups, (1,)), strict=True
+    ):
+        assert np.linalg.norm(a - b) / np.linalg.norm(b) < 1e-5
+
+
+def test_bfloat16_is_as_precise_as_its_output():
+    import jax.numpy as jnp
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(32, 128)) + 3, "bfloat16")
+    with kernels.use("pallas"):
+        y = lng_keras.group_layer_normalization(x, group_size=8)
+    wanted = reference.normalize(np.asarray(x, "float32"), None, None, 16, (1,))
+    assert y.dtype == x.dtype
+    # Half a unit in the last place of values up to 4: 2^-7.
+    assert np.abs(np.asarray(y, "float32") - wanted).max() <= 2**-7
+
+
+def test_blocks_fit_the_memory_of_a_core():
+    from lng_keras.kernels import pallas
+
+    for channels in (64, 192, 768, 1024, 4096):
+        for arrays in (2, 3):
+            for itemsize in (2, 4):
+                rows = pallas.block_rows(65536, channels, arrays, itemsize)
+                assert rows >= 16
+                held = 2 * arrays * rows * channels * itemsize
+                assert held <= pallas.BLOCK_BYTES
+
+
+def test_sharded_batch_gives_the_gradients_of_one_device():
+    """In a process of its own: the number of devices is fixed when JAX starts."""
+    code = """
+import jax, keras, numpy as np
+from lng_keras import GroupLayerNormalization, kernels
+assert jax.device_count() == 4
+x = np.random.default_rng(0).normal(size=(8, 64)).astype("float32")
+y = x[:, :1]
+def losses(distribution, kernel):
+    keras.distribution.set_distribution(distribution)
+    keras.utils.set_random_seed(0)
+    with kernels.use(kernel):
+        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64),
+            GroupLayerNormalization(group_size=4), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+one = losses(None, "reference").history["loss"]
+four = losses(keras.distribution.DataParallel(), "pallas").history["loss"]
+np.testing.assert_allclose(four, one, rtol=1e-4)
+
+distribution = keras.distribution.distribution()
+mesh = distribution.device_mesh.backend_mesh
+spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+def loss(x):
+    with kernels.use("pallas"):
+        from lng_keras import group_layer_normalization
+        return (group_layer_normalization(x, group_size=4) ** 3).sum()
+rows = jax.ShapeDtypeStruct((64, 128), "float32", sharding=spread)
+text = jax.jit(jax.grad(loss)).lower(rows).compile().as_text()
+assert "all-gather" not in text, text
+print("equal")
+"""
+    flags = "--xla_force_host_platform_device_count=4"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip().endswith("equal"), done.stderr[-2000:]

@@ -1,0 +1,179 @@
+"""Files that would run code, fill the memory or write elsewhere are not loaded."""
+
+import io
+import json
+import re
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import train
+import zoo
+from lng_keras._base.errors import UsageError
+from lng_keras.adopt.models import load_model
+from zoo.runs import model_files
+from zoo.training import flags as train_flags
+
+TINY = ("--model=ln_net", "--depth=1", "--width=8", "--group_size=4", "--epochs=1")
+
+
+@keras.saving.register_keras_serializable(package="elsewhere")
+class Unknown(keras.layers.Layer):
+    """A class that the program which loads the file does not have."""
+
+    def call(self, x):
+        return x
+
+
+def good(path):
+    model_files.save(zoo.build("ln_net", depth=1, width=8, group_size=4), path)
+
+
+def rewritten(path, change):
+    """Writes the members of a good file as `change(archive, members)` does."""
+    good(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        change(members)
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def bomb(path):
+    rewritten(path, lambda m: m.update({"model.weights.h5": bytes(200 << 20)}))
+
+
+def traversal(path):
+    rewritten(path, lambda m: m.update({"../outside.txt": b"gone"}))
+
+
+def absolute(path):
+    rewritten(path, lambda m: m.update({"/outside.txt": b"gone"}))
+
+
+def runs_code(path):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Lambda(lambda x: x[:, 0, 0])(inputs)
+    keras.Model(inputs, x).save(path)
+
+
+def unknown_class(path):
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, Unknown()(inputs)).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = members["config.json"].replace(b"Unknown", b"Unheard")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (members | {"config.json": config}).items():
+            archive.writestr(name, content)
+
+
+def foreign_module(path):
+    def change(members):
+        config = json.loads(members["config.json"])
+        config["config"]["layers"][1] |= {"module": "os", "class_name": "system"}
+        members["config.json"] = json.dumps(config).encode()
+
+    rewritten(path, change)
+
+
+def pickled(path):
+    content = io.BytesIO()
+    np.save(content, np.array([print], dtype=object), allow_pickle=True)
+    path.write_bytes(content.getvalue())
+
+
+HOSTILE = {
+    "zip bomb": (bomb, "a zip bomb"),
+    "path traversal": (traversal, "out of its folder"),
+    "absolute path": (absolute, "out of its folder"),
+    "lambda": (runs_code, "lambda|Lambda"),
+    "unknown class": (unknown_class, "Unheard"),
+    "foreign module": (
+        foreign_module,
+        "Could not locate|cannot be loaded|custom class 'system'",
+    ),
+    "pickle": (pickled, "not a .keras file"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_models_are_refused_by_train_in_one_line(tmp_path, capsys, case):
+    make, message = HOSTILE[case]
+    path = tmp_path / "model.keras"
+    make(path)
+    for flag in ("--evaluate", "--init", "--teacher"):
+        train_flags.FLAGS.unparse_flags()
+        arguments = [*TINY, f"--run_dir={tmp_path / 'run'}", f"{flag}={path}"]
+        with pytest.raises(SystemExit) as end:
+            train.main(["train.py", *arguments])
+        assert end.value.code == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert len(errors) == 1, lines
+        assert re.search(message, errors[0]), errors
+    train_flags.FLAGS.unparse_flags()
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+    assert not (tmp_path.parent / "outside.txt").exists()
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_models_are_refused_by_the_report(tmp_path, case):
+    make, message = HOSTILE[case]
+    path = tmp_path / "model.keras"
+    make(path)
+    with pytest.raises(UsageError, match=message) as error:
+        load_model(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_good_models_load(tmp_path):
+    path = tmp_path / "model.keras"
+    good(path)
+    assert load_model(str(path)).count_params() == model_files.load(path).count_params()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_truncated_records_are_one_line(tmp_path, capsys):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("importlib_resources")
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(8, 8, 3)),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+    )
+    rng = np.random.default_rng(0)
+
+    def examples(n):
+        import tensorflow as tf
+
+        images = rng.integers(256, size=(n, 8, 8, 3), dtype=np.uint8)
+        return tf.data.Dataset.from_tensor_slices(
+            {"image": images, "label": np.arange(n, dtype=np.int64) % 2}
+        )
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="truncated",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": examples(20), "test": examples(4)},
+        data_dir=tmp_path,
+    )
+    flags = [*TINY, "--batch_size=4", "--dataset=truncated", f"--data_dir={tmp_path}"]
+    [record] = tmp_path.rglob("*train.tfrecord*")
+    whole = record.read_bytes()
+    for length in (len(whole) - 5, len(whole) // 2, 0):
+        record.write_bytes(whole[:length])
+        train_flags.FLAGS.unparse_flags()
+        with pytest.raises(SystemExit) as end:
+            train.main(["train.py", *flags, f"--run_dir={tmp_path / 'run'}"])
+        assert end.value.code == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert len(errors) == 1, lines
+        assert "train split of truncated" in errors[0]
+    train_flags.FLAGS.unparse_flags()

@@ -1,0 +1,119 @@
+"""What a session writes down: its circumstances, each epoch, the result."""
+
+import math
+import time
+
+from lng_keras._base import files
+from zoo import data as zoo_data
+from zoo.devices import workers
+from zoo.errors import InputError
+from zoo.runs import run_folder
+
+
+def describe(settings, data, folder, write_flags, checkpoint):
+    """Writes flags.txt and env.json; on resuming compares with what was written.
+
+    Args:
+        settings: dict, the flags.
+        data: `zoo.data.Data`.
+        folder: path of the run.
+        write_flags: function (settings) -> the text of flags.txt.
+        checkpoint: what the run goes on from, or None.
+    Raises:
+        InputError: if the run began with other data or on another backend.
+    """
+    environment = run_folder.describe_environment()
+    environment["workers"] = workers.current().count
+    environment["seed"] = settings["seed"]
+    environment["data"] = {
+        "name": data.name,
+        "source": data.source,
+        "train": len(data.train),
+        "validation": len(data.validation) if data.validation else 0,
+        "test": len(data.test),
+        "sha256": zoo_data.checksum(data),
+    }
+    path = folder / "env.json"
+    if checkpoint and path.exists():
+        _compare(run_folder.read_json(path), environment, settings["allow_changes"])
+    if not workers.current().chief:
+        return
+    run_folder.write_json(path, environment)
+    files.write(folder / "flags.txt", write_flags(settings))
+
+
+def _compare(old, new, allow_changes):
+    """Refuses to go on with other data or another backend; warns of other versions."""
+    for what, before, now in (
+        ("backend", old["backend"], new["backend"]),
+        ("data set", old["data"]["sha256"], new["data"]["sha256"]),
+    ):
+        if before != now and not allow_changes:
+            raise InputError(
+                f"the run's {what} was {before}, now it is {now}, which changes the "
+                f"result; use the same {what}, or say --allow_changes"
+            )
+    differing = [
+        f"{name} {old['versions'].get(name, 'absent')} -> {version}"
+        for name, version in new["versions"].items()
+        if old["versions"].get(name) != version
+    ]
+    if differing:
+        print(f"Warning: other versions than before: {', '.join(differing)}.")
+
+
+class Log:
+    """Writes down each epoch, while entered: metrics, TensorBoard, curves.
+
+    Only the chief worker writes.
+
+    Args:
+        folder: path of the run.
+        settings: dict, the flags.
+        rows: those of earlier sessions.
+    """
+
+    _SECONDS_BETWEEN_CURVES = 30
+
+    def __init__(self, folder, settings, rows):
+        self._folder, self._chief = folder, workers.current().chief
+        self._title = f"{settings['model']} {settings['norm']}, {settings['dataset']}"
+        self._epochs, self._drawn = settings["epochs"], -math.inf
+        if self._chief:
+            run_folder.write_metrics(folder, rows)
+            self._board = run_folder.TensorBoard(folder, rows)
+
+    def __call__(self, rows):
+        """Writes the last of all rows so far; returns it as a line to be read."""
+        if self._chief:
+            run_folder.write_metrics(self._folder, rows)
+            self._board.write(rows[-1])
+            due = time.monotonic() - self._drawn > self._SECONDS_BETWEEN_CURVES
+            if due or rows[-1]["epoch"] == self._epochs:
+                run_folder.draw_curves(self._folder, rows, self._title)
+                self._drawn = time.monotonic()
+        return _epoch_line(rows[-1], self._epochs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._chief:
+            self._board.__exit__(*exception)
+
+
+def _epoch_line(row, epochs):
+    name = "validation" if "validation_loss" in row else "test"
+    return (
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss "
+        f"{row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f}  {name} loss "
+        f"{row[f'{name}_loss']:.4f} accuracy {row[f'{name}_accuracy']:.4f}  "
+        f"{row['images_per_second']:,.0f} images/s"
+    )
+
+
+def last_line(result, folder):
+    return (
+        f"Test accuracy {result['test_accuracy']:.4f} after {result['epochs']} epochs, "
+        f"{result['seconds']:.0f} s of training; everything is in {folder}"
+    )
