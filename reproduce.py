@@ -18,6 +18,7 @@ from absl import flags
 
 from experiments.catalog import TABLES
 from experiments.machinery.runs import folder_of
+from zoo.errors import fail
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
@@ -58,7 +59,7 @@ def main(argv):
     # As Ctrl-C: train.py saves its state before this program ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(names) != 1 or names[0] not in TABLES:
-        _fail(f"give one table: {', '.join(TABLES)}. Received: {' '.join(names)}")
+        fail(f"give one table: {', '.join(TABLES)}. Received: {' '.join(names)}")
     table, budget = names[0], FLAGS.budget
     if FLAGS.data_dir:
         os.environ["LNG_KERAS_DATA_DIR"] = str(
@@ -71,11 +72,11 @@ def main(argv):
         output = pathlib.Path(FLAGS.output or own or folder_of(table, budget))
         print(module.run(budget, FLAGS.seeds, FLAGS.only, output))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command continues", status=130)
+        fail("interrupted; the same command continues", status=130)
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
-        _fail(error, status=1)
+        fail(error, status=1)
     print(f"In {FLAGS.output or os.path.relpath(output)}.")
 
 
@@ -87,12 +88,7 @@ def _parse(argv):
     try:
         return FLAGS(argv)[1:]
     except flags.Error as error:
-        return _fail(error)
-
-
-def _fail(message, status=2):
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-    sys.exit(status)
+        return fail(error)
 
 
 if __name__ == "__main__":

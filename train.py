@@ -13,6 +13,7 @@ import pathlib
 import sys
 import time
 
+from zoo.errors import fail, within
 from zoo.training import flags as train_flags
 
 # Keras and its backend take seconds to import: they wait until the flags are read.
@@ -25,36 +26,32 @@ def main(argv):
     settings = train_flags.settings()
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in ("tensorflow", "jax", "torch"):
-        train_flags.fail(
-            f"KERAS_BACKEND={backend} does not train; give tensorflow, jax or torch"
-        )
+        fail(f"KERAS_BACKEND={backend} does not train; give tensorflow, jax or torch")
     try:
         if settings["evaluate"]:
             evaluate(settings["evaluate"])
         else:
             run(started)
     except OSError as error:  # full disk, read-only folder
-        train_flags.fail(f"{error}; earlier checkpoints are intact", status=1)
+        fail(f"{error}; earlier checkpoints are intact", status=1)
     except ValueError as error:
         # Our own errors are one line that says what to do. Others come from Keras or a
         # data library and mean that the flags do not fit together.
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
-        train_flags.fail(error)
+        fail(error)
     except ModuleNotFoundError as error:
-        train_flags.fail(
+        fail(
             f"the package {error.name} is not installed; install it, or choose a "
             "backend that is: KERAS_BACKEND=tensorflow, jax or torch (pip install "
             "'.[train]', '.[jax]' or '.[torch]')"
         )
     except ImportError as error:  # of an extra, which it names
-        train_flags.fail(error)
+        fail(error)
     except Exception as error:
-        from zoo import errors
-
         # TensorFlow's, of an image that cannot be read in the middle of an epoch, say.
-        if told := errors.within(error):
-            train_flags.fail(told)
+        if told := within(error):
+            fail(told)
         raise
 
 
@@ -103,7 +100,7 @@ def run(started):
     settings = train_flags.settings()
     folder, resume = pathlib.Path(settings["run_dir"] or ""), settings["resume"]
     if resume and not settings["run_dir"]:
-        train_flags.fail("--resume needs --run_dir, the folder of the run to continue")
+        fail("--resume needs --run_dir, the folder of the run to continue")
     changes = []
     if resume and (folder / "flags.txt").is_file():
         changes = train_flags.adopt(folder / "flags.txt")
@@ -111,7 +108,7 @@ def run(started):
     elif not settings["run_dir"]:
         folder = run_folder.default_path(settings)
     if changes and not settings["allow_changes"]:
-        train_flags.fail(
+        fail(
             f"{', '.join(changes)} would change the result of the run in {folder}; "
             "leave them out, or say --allow_changes"
         )

@@ -1,24 +1,29 @@
-"""The error that train.py prints as one line instead of a traceback."""
+"""Ends a program of the command line with one line instead of a traceback.
+
+Imports no backend, so that a mistake in the flags is answered at once.
+"""
 
 import re
+import sys
 
 
-class InputError(ValueError):
-    """Something the user gave is wrong: a flag, a file, a folder.
-
-    The message is one line: what is wrong, what was received, what to do.
-    """
+def fail(message, status=2):
+    """Ends the program with one line on stderr."""
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    sys.exit(status)
 
 
 def within(error):
-    """Returns the InputError that another error wraps, or None.
+    """Returns the UsageError that another error wraps, or None.
 
     TensorFlow asks for batches through C++ and gives back what they raise as text of
-    an error of its own: "... InputError: the message" and a traceback.
+    an error of its own: "... UsageError: the message" and a traceback.
     """
-    if isinstance(error, InputError):
+    from lng_keras._base.errors import UsageError
+
+    if isinstance(error, UsageError):
         return error
     if error.__cause__ is not None:
         return within(error.__cause__)
-    told = re.search(r"\bInputError: (.+)", str(error))
-    return InputError(told[1]) if told else None
+    told = re.search(r"\bUsageError: (.+)", str(error))
+    return UsageError(told[1]) if told else None

@@ -1,8 +1,11 @@
-"""The one kind of error that the command line shows without a traceback."""
+"""The one kind of error that command lines show as a line, without a traceback."""
 
 
 class UsageError(ValueError):
-    """Something the user gave does not work; the message is one line."""
+    """Something the user gave does not work: a flag, a file, a model.
+
+    The message is one line: what is wrong, what was received, what to do.
+    """
 
     def __init__(self, message):
         super().__init__(" ".join(str(message).split()))

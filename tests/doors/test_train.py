@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras._base.errors import UsageError
 from tests.command_line import TINY, call
 from zoo import data
-from zoo.errors import InputError
 from zoo.runs import run_folder
 from zoo.training import flags as train_flags
 from zoo.training import session
@@ -102,7 +102,7 @@ def test_another_backend_or_data_set_is_refused_other_versions_warn(capsys):
     records._compare(old, {**old, "versions": {"keras": "3.1"}}, False)
     assert "keras 3.0 -> 3.1" in capsys.readouterr().out
     for changed in ({"backend": "torch"}, {"data": {"sha256": "b"}}):
-        with pytest.raises(InputError, match="changes the result"):
+        with pytest.raises(UsageError, match="changes the result"):
             records._compare(old, {**old, **changed}, False)
         records._compare(old, {**old, **changed}, True)
 
@@ -184,9 +184,9 @@ def test_a_missing_extra_is_named_in_one_line(tmp_path, capsys, monkeypatch):
 def test_a_stopped_run_goes_on_only_where_its_place_exists():
     meta = {"position": {"epoch": 3, "batch": 5}, "steps": 10}
     session.check_position(meta, 5, 10, "run")
-    with pytest.raises(InputError, match="has 3 epochs; --epochs=2 is fewer"):
+    with pytest.raises(UsageError, match="has 3 epochs; --epochs=2 is fewer"):
         session.check_position(meta, 2, 10, "run")
-    with pytest.raises(InputError, match="epoch of 10 steps, and now one has 4"):
+    with pytest.raises(UsageError, match="epoch of 10 steps, and now one has 4"):
         session.check_position(meta, 5, 4, "run")
     meta["position"]["batch"] = 0
     session.check_position(meta, 5, 4, "run")  # the next epoch may be any

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 
 NAMES = ("rand", "mixup", "cutmix")
 
@@ -21,7 +21,7 @@ def augmented(dataset, name, seed):
     Returns:
         `tf.data.Dataset` of batches like those of `dataset`.
     Raises:
-        InputError: if keras-cv or TensorFlow is not installed.
+        UsageError: if keras-cv or TensorFlow is not installed.
     """
     check_installed(name)
     import tensorflow as tf
@@ -60,14 +60,14 @@ def augmented(dataset, name, seed):
 
 
 def check_installed(name):
-    """Raises InputError, naming the extra, if keras-cv cannot be imported."""
+    """Raises UsageError, naming the extra, if keras-cv cannot be imported."""
     missing = [
         package
         for package in ("keras_cv", "tensorflow")
         if importlib.util.find_spec(package) is None
     ]
     if missing:
-        raise InputError(
+        raise UsageError(
             f"--augment={name} needs {' and '.join(missing)}: "
             "pip install 'lng-keras[train,cv]', or use --augment=crop_flip"
         )

@@ -12,7 +12,7 @@ import tarfile
 
 import numpy as np
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 
 CLASS_NAMES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -51,12 +51,12 @@ def read(folder):
         `{"train": (images, labels), "test": (images, labels)}`, images
         `(n, 32, 32, 3)` uint8 and labels `(n,)` int64, in official order.
     Raises:
-        InputError: if there are none, or a file is missing, truncated, too large or
+        UsageError: if there are none, or a file is missing, truncated, too large or
             holds anything but the arrays of a batch.
     """
     path = find(folder)
     if path is None:
-        raise InputError(
+        raise UsageError(
             f"no official CIFAR-10 batches in {folder}: expected one of "
             f"{', '.join(_FOLDERS[:2] + _ARCHIVES)}"
         )
@@ -64,13 +64,13 @@ def read(folder):
     batches = {}
     for name in (*_TRAIN, _TEST):
         if name not in files and f"{name}.bin" not in files:
-            raise InputError(f"{path} lacks {name}; unpack or download it again")
+            raise UsageError(f"{path} lacks {name}; unpack or download it again")
         binary = f"{name}.bin" in files
         content = files[f"{name}.bin" if binary else name]
         try:
             batches[name] = _parse_binary(content) if binary else _parse_pickle(content)
         except _BATCH_ERRORS as error:
-            raise InputError(
+            raise UsageError(
                 f"{name} in {path} is not an official CIFAR-10 batch ({error}); "
                 "download it again"
             ) from error
@@ -103,7 +103,7 @@ def _read_archive(path):
                 if member.isfile() and name in wanted:
                     files[name] = archive.extractfile(member).read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(
+        raise UsageError(
             f"{path} is truncated or no tar.gz archive ({error}); download it again"
         ) from error
     return files
@@ -111,7 +111,7 @@ def _read_archive(path):
 
 def _check_size(name, size):
     if size > _LARGEST:
-        raise InputError(
+        raise UsageError(
             f"{name} declares {size} bytes, an official CIFAR-10 file at most "
             f"{_LARGEST}; download it again"
         )

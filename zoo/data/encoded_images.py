@@ -12,7 +12,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 
 IN_MEMORY_BYTES = 2 << 30  # a split of decoded pixels up to this size is kept in memory
 # What is looked for in a file, whatever its name. Pillow knows many more, EPS among
@@ -73,7 +73,7 @@ class EncodedImages:
         size = (self.width, self.height)
         pixels = decode(self.source, i, self.channels, size if self.resize else None)
         if pixels.shape[:2] != (self.height, self.width):
-            raise InputError(
+            raise UsageError(
                 f"images differ in size: {self.source.name(i)} is {pixels.shape[1]} x "
                 f"{pixels.shape[0]}, the first one {self.width} x {self.height}; "
                 "--image_size=N scales and crops all to N x N"
@@ -104,7 +104,7 @@ def decode(source, i, channels=3, size=None):
         channels: 1 (grey, ITU-R 601 luma), 3, or None for what the image has.
         size: `(width, height)` in pixels to scale and crop to, or None.
     Raises:
-        InputError: if the image is unreadable, truncated, larger than 100 megapixels
+        UsageError: if the image is unreadable, truncated, larger than 100 megapixels
             or has pixels that are no bytes.
     """
     try:
@@ -124,7 +124,7 @@ def decode(source, i, channels=3, size=None):
             pixels = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).partition(" <_io.BytesIO")[0]  # Pillow names its input
-        raise InputError(
+        raise UsageError(
             f"{source.name(i)} is no usable image ({reason}); replace or delete it"
         ) from error
     return pixels[:, :, None] if channels == 1 else pixels

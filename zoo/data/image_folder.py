@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo.data.encoded_images import like_first
-from zoo.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif")
 _TRAIN_NAMES = ("train", "training")
@@ -63,16 +63,16 @@ def read_folder(folder, image_size=0):
         `{"train": (images, labels), "test": (images, labels)}` and the class names,
         images as `EncodedImages`, labels `(n,)` int64.
     Raises:
-        InputError: for a missing folder, a class without images, fewer than two
+        UsageError: for a missing folder, a class without images, fewer than two
             classes, one of the folders train and test without the other, or other
             classes in the one than in the other.
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
-        raise InputError(f"--data_dir={folder} is no folder; give one with images")
+        raise UsageError(f"--data_dir={folder} is no folder; give one with images")
     train, test = _split(folder, _TRAIN_NAMES), _split(folder, _TEST_NAMES)
     if (train is None) != (test is None):
-        raise InputError(
+        raise UsageError(
             f"{folder} has {(train or test).name}/ with folders of images, but no "
             f"{'training' if train is None else 'test'} folder beside it; add one "
             f"({', '.join(_TRAIN_NAMES if train is None else _TEST_NAMES)}), or give "
@@ -91,14 +91,14 @@ def read_folder(folder, image_size=0):
         files, labels, names = _list_classes(train)
         test_files, test_labels, test_names = _list_classes(test)
         if names != test_names:
-            raise InputError(
+            raise UsageError(
                 f"{train} and {test} differ in their classes: "
                 f"{', '.join(sorted(set(names) ^ set(test_names)))}; "
                 "give both the same class folders"
             )
         splits = {"train": (files, labels), "test": (test_files, test_labels)}
     if not len(splits["test"][0]):
-        raise InputError(
+        raise UsageError(
             f"{folder} leaves no test image: no class has {_TEST_EVERY} images; "
             "add images, or train/ and test/ folders"
         )
@@ -127,7 +127,7 @@ def _list_classes(folder):
         p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")
     )
     if len(classes) < 2:
-        raise InputError(
+        raise UsageError(
             f"{folder} has {len(classes)} class folder(s), a classifier needs at "
             "least 2; put the images of each class into a folder of its own"
         )
@@ -135,7 +135,7 @@ def _list_classes(folder):
     for name in classes:
         paths.append(_list_images(folder, name))
         if not len(paths[-1]):
-            raise InputError(
+            raise UsageError(
                 f"class folder {name} has no images ({', '.join(sorted(SUFFIXES))}); "
                 "add some or delete it"
             )
@@ -148,7 +148,7 @@ def _list_images(folder, below):
     """Returns the sorted paths of the images below, relative to `folder`."""
 
     def fail(error):
-        raise InputError(
+        raise UsageError(
             f"{error.filename} cannot be listed ({error.strerror}); make it readable"
         ) from error
 

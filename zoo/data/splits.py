@@ -10,9 +10,9 @@ import pathlib
 
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo.data import cifar, encoded_images, image_folder, tfds_data, tfrecords
 from zoo.data.sample import make_sample
-from zoo.errors import InputError
 
 SAMPLE = "cifar10_sample"
 
@@ -65,11 +65,11 @@ def load(dataset=SAMPLE, data_dir=None, image_size=0, grayscale=False):
         `Data`, in memory if a split's pixels take 2 GiB or less; else its images are
         decoded when they are asked for.
     Raises:
-        InputError: if it is absent, unreadable, or not fit to train a classifier.
+        UsageError: if it is absent, unreadable, or not fit to train a classifier.
     """
     official = dataset == "cifar10" and data_dir and cifar.find(data_dir)
     if image_size and (dataset == SAMPLE or official):
-        raise InputError(
+        raise UsageError(
             f"--image_size={image_size} scales the images of --dataset=folder, "
             "tfrecord and those of tensorflow-datasets, and --dataset="
             f"{dataset} has a size of its own; leave it out"
@@ -88,12 +88,12 @@ def load(dataset=SAMPLE, data_dir=None, image_size=0, grayscale=False):
         )
     elif dataset == "folder":
         if not data_dir:
-            raise InputError("--dataset=folder needs --data_dir, the folder of images")
+            raise UsageError("--dataset=folder needs --data_dir, the folder of images")
         arrays, names = image_folder.read_folder(data_dir, image_size)
         source = f"image folder {data_dir}"
     elif dataset == "tfrecord":
         if not data_dir:
-            raise InputError("--dataset=tfrecord needs --data_dir, the folder of files")
+            raise UsageError("--dataset=tfrecord needs --data_dir, the folder of files")
         arrays, names = tfrecords.read_folder(data_dir, image_size)
         source = f"TFRecord files in {data_dir}"
     elif official:
@@ -122,35 +122,35 @@ def check(data):
     """Refuses data that no classifier can be trained on.
 
     Raises:
-        InputError: for an empty split, images that are no bytes, labels out of range,
+        UsageError: for an empty split, images that are no bytes, labels out of range,
             a single class, or test images of another size than training images.
     """
     classes = len(data.class_names)
     for name, split in (("training", data.train), ("test", data.test)):
         images, labels = split.images, split.labels
         if len(images) != len(labels) or not len(labels):
-            raise InputError(
+            raise UsageError(
                 f"the {name} set of {data.name} has {len(images)} images and "
                 f"{len(labels)} labels; prepare it again"
             )
         if len(images.shape) != 4 or images.dtype != np.uint8:
-            raise InputError(
+            raise UsageError(
                 f"the {name} images of {data.name} are {images.dtype} of shape "
                 f"{images.shape}; uint8 (n, height, width, channels) is needed"
             )
         if labels.min() < 0 or labels.max() >= classes:
-            raise InputError(
+            raise UsageError(
                 f"the {name} labels of {data.name} go from {labels.min()} to "
                 f"{labels.max()}, its {classes} classes from 0 to {classes - 1}; "
                 "prepare it again"
             )
     if len(np.unique(data.train.labels)) < 2:
-        raise InputError(
+        raise UsageError(
             f"all training images of {data.name} are of one class, "
             f"{data.class_names[data.train.labels[0]]!r}; a classifier needs two"
         )
     if data.train.images.shape[1:] != data.test.images.shape[1:]:
-        raise InputError(
+        raise UsageError(
             f"{data.name} has training images of {data.train.images.shape[1:]} and "
             f"test images of {data.test.images.shape[1:]}; --image_size=N makes them "
             "equal"
@@ -169,11 +169,11 @@ def select(data, train_examples=0, validation_examples=0):
         validation_examples: int, how many to take off the training images; the test
             images stay out of it.
     Raises:
-        InputError: if there are not that many.
+        UsageError: if there are not that many.
     """
     available = len(data.train)
     if train_examples + validation_examples > available - (train_examples == 0):
-        raise InputError(
+        raise UsageError(
             f"--train_examples={train_examples} and --validation_examples="
             f"{validation_examples} ask for more than the {available} training images "
             f"of {data.name}; ask for fewer"
@@ -222,7 +222,7 @@ def with_train_labels(data, labels):
     """Replaces the training labels.
 
     Raises:
-        InputError: if they do not fit the data set.
+        UsageError: if they do not fit the data set.
     """
     replaced = dataclasses.replace(data, train=Split(data.train.images, labels))
     check(replaced)

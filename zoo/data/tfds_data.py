@@ -14,8 +14,8 @@ import threading
 import keras
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo.data import encoded_images, tfrecords
-from zoo.errors import InputError
 
 # A host to reach before a download is tried: its own, or the store that holds many of
 # the prepared data sets.
@@ -40,7 +40,7 @@ def read(name, data_dir=None, image_size=0):
         larger ones, and those that are scaled, are `EncodedImages` in the order of
         their files.
     Raises:
-        InputError: if tfds is not installed, does not know the name, the data is absent
+        UsageError: if tfds is not installed, does not know the name, the data is absent
             and there is no network, or the set is not made of labelled images with a
             training and a test split.
     """
@@ -70,7 +70,7 @@ def _fits(builder, split):
 def _open_records(name, builder, splits, image_size):
     kind = builder.info.file_format
     if kind is not None and kind.value != "tfrecord":
-        raise InputError(
+        raise UsageError(
             f"--dataset={name} in {builder.data_dir} is stored as {kind.value}; to be "
             f"read piece by piece it must be prepared as tfrecord: tfds build {name} "
             "--file_format=tfrecord"
@@ -80,7 +80,7 @@ def _open_records(name, builder, splits, image_size):
     for split, (_, labels) in arrays.items():
         wanted = builder.info.splits[splits[split]].num_examples
         if len(labels) != wanted:
-            raise InputError(
+            raise UsageError(
                 f"the {split} split of {name} in {builder.data_dir} has {len(labels)} "
                 f"examples instead of {wanted}; prepare it again"
             )
@@ -94,7 +94,7 @@ def _import_tfds(name):
         if importlib.util.find_spec(package) is None
     ]
     if missing:
-        raise InputError(
+        raise UsageError(
             f"--dataset={name} needs {', '.join(missing)}: pip install "
             "'lng-keras[train]'. The bundled sample, the official CIFAR-10 batches and "
             "image folders need none of them"
@@ -116,7 +116,7 @@ def _builder(tfds, name, data_dir):
     try:
         builder = tfds.builder(name, data_dir=where)
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        raise InputError(
+        raise UsageError(
             f"tensorflow-datasets does not know --dataset={name} "
             f"({str(error).splitlines()[0]}); see its catalog, or use --dataset=folder"
         ) from error
@@ -124,7 +124,7 @@ def _builder(tfds, name, data_dir):
         return builder
     host = _HOSTS.get(name, _DEFAULT_HOST)
     if not reachable(host):
-        raise InputError(
+        raise UsageError(
             f"--dataset={name} is not in {where} and {host} does not answer; give "
             "--data_dir with prepared data, go online, or train on the bundled sample "
             "(--dataset=cifar10_sample)"
@@ -133,7 +133,7 @@ def _builder(tfds, name, data_dir):
     try:
         builder.download_and_prepare()
     except Exception as error:  # tfds lets through what its many libraries raise
-        raise InputError(
+        raise UsageError(
             f"the download of {name} failed ({type(error).__name__}: "
             f"{(str(error) or 'no message').splitlines()[0]}); try again later, or "
             "give --data_dir with prepared data"
@@ -166,14 +166,14 @@ def _split_names(name, builder):
     if not {"image", "label"} <= set(features) or not hasattr(
         features["label"], "num_classes"
     ):
-        raise InputError(
+        raise UsageError(
             f"--dataset={name} has the features {', '.join(features)}; an image "
             "classification set with `image` and `label` is needed"
         )
     splits = builder.info.splits
     test = "test" if "test" in splits else "validation"
     if "train" not in splits or test not in splits:
-        raise InputError(
+        raise UsageError(
             f"--dataset={name} has the splits {', '.join(splits)}; a train and a test "
             "or validation split are needed"
         )
@@ -188,7 +188,7 @@ def _read_split(tfds, builder, split):
             labels.append(example["label"])
             ids.append(example.get("id"))
     except Exception as error:  # TensorFlow's own classes, without one base
-        raise InputError(
+        raise UsageError(
             f"the {split} split of {builder.info.name} in {builder.data_dir} cannot be "
             f"read after {len(images)} examples ({type(error).__name__}); prepare it "
             "again"

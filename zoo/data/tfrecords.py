@@ -17,9 +17,9 @@ import re
 
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo.data import example_proto
 from zoo.data.encoded_images import like_first
-from zoo.errors import InputError
 
 IMAGE_NAMES = ("image", "image/encoded")
 LABEL_NAMES = ("label", "image/class/label")
@@ -83,12 +83,12 @@ def read_folder(folder, image_size=0):
         `{"train": (images, labels), "test": (images, labels)}` and the class names,
         images as `EncodedImages`, labels `(n,)` int64.
     Raises:
-        InputError: for a missing folder, split or shard, and for a file that is
+        UsageError: for a missing folder, split or shard, and for a file that is
             truncated, compressed, or holds anything but labelled images.
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
-        raise InputError(f"--data_dir={folder} is no folder; give one with TFRecords")
+        raise UsageError(f"--data_dir={folder} is no folder; give one with TFRecords")
     files = find(folder)
     arrays = read({split: files[split] for split in _SPLITS}, image_size)
     largest = max(int(labels.max()) for _, labels in arrays.values())
@@ -114,7 +114,7 @@ def find(folder):
     for split, words in _SPLITS.items():
         files[split] = next((found[word] for word in words if word in found), [])
         if not files[split]:
-            raise InputError(
+            raise UsageError(
                 f"{folder} has no TFRecord file for {split}: a name with "
                 f"{' or '.join(words)}, such as {words[0]}-00000-of-00001; rename or "
                 "add one"
@@ -132,7 +132,7 @@ def _check_complete(paths):
             for i in range(int(count)):
                 wanted = f"{base}-{i:0{len(number)}}-of-{count}"
                 if wanted not in names:
-                    raise InputError(f"{wanted} is missing; copy all {count} shards")
+                    raise UsageError(f"{wanted} is missing; copy all {count} shards")
 
 
 def read(files, image_size=0):
@@ -156,7 +156,7 @@ def index(paths):
     """Returns the `Records` of files and their labels `(n,)` int64.
 
     Raises:
-        InputError: naming the file and the byte at which it is not what it should be.
+        UsageError: naming the file and the byte at which it is not what it should be.
     """
     numbers, starts = array.array("I"), array.array("Q")
     sizes, labels = array.array("Q"), array.array("q")
@@ -175,12 +175,12 @@ def _labelled_images(path):
     """Yields (first byte, bytes, label) of each image of a file."""
     with open(path, "rb") as file:
         if not os.fstat(file.fileno()).st_size:
-            raise InputError(f"{path} is empty; copy it again or delete it")
+            raise UsageError(f"{path} is empty; copy it again or delete it")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if hasattr(mmap, "MADV_RANDOM"):
                 content.madvise(mmap.MADV_RANDOM)  # do not read what is skipped
             if content[:2] == b"\x1f\x8b":
-                raise InputError(
+                raise UsageError(
                     f"{path} is compressed, and cannot be read from its middle; "
                     "write the records uncompressed (images are compressed already)"
                 )
@@ -190,7 +190,7 @@ def _labelled_images(path):
                         content, start, stop, IMAGE_NAMES, LABEL_NAMES
                     )
                 except example_proto.Malformed as error:
-                    raise InputError(
+                    raise UsageError(
                         f"the record at byte {start} of {path} {error}; a "
                         "tf.train.Example with an encoded image and an int label is "
                         "needed"
@@ -204,13 +204,13 @@ def _records(path, content):
         header = content[at : at + 12]
         start, length = at + 12, int.from_bytes(header[:8], "little")
         if len(header) == 12 and masked_crc32c(header[:8]) != header[8:]:
-            raise InputError(
+            raise UsageError(
                 f"{path} is no TFRecord file, or damaged at byte {at}; write or copy "
                 "it again"
             )
         at = start + length + 4
         if len(header) < 12 or at > end:
-            raise InputError(
+            raise UsageError(
                 f"{path} is truncated: it has {end} bytes, the record at byte "
                 f"{start - 12} ends at {at}; copy it again"
             )

@@ -13,8 +13,8 @@ import contextlib
 
 import keras
 
+from lng_keras._base.errors import UsageError
 from zoo.devices import workers
-from zoo.errors import InputError
 
 _WITHOUT_TPU = (
     "--distribute=tpu: {engine} finds no TPU; on Colab choose Runtime > Change runtime "
@@ -36,7 +36,7 @@ def data_parallel(how, batch_size):
     Yields:
         The `zoo.workers.Alone`, or its like, that this process is.
     Raises:
-        InputError: on torch, where Keras does not distribute; for a batch that the
+        UsageError: on torch, where Keras does not distribute; for a batch that the
             devices cannot share equally; without a TPU or without the other workers.
     """
     if how == "none":
@@ -44,7 +44,7 @@ def data_parallel(how, batch_size):
         return
     engine = keras.backend.backend()
     if engine not in ("jax", "tensorflow"):
-        raise InputError(
+        raise UsageError(
             f"--distribute={how}: Keras does not distribute on {engine}; use "
             "KERAS_BACKEND=jax or tensorflow"
         )
@@ -54,7 +54,7 @@ def data_parallel(how, batch_size):
         else:
             me = workers.Alone(stack.enter_context(_SCOPES[engine](how)))
         if batch_size % me.devices:
-            raise InputError(
+            raise UsageError(
                 f"--batch_size={batch_size} must be a multiple of the {me.devices} "
                 "devices that share it"
             )
@@ -67,7 +67,7 @@ def _jax(how):
     import jax
 
     if how == "tpu" and jax.default_backend() != "tpu":
-        raise InputError(_WITHOUT_TPU.format(engine="JAX"))
+        raise UsageError(_WITHOUT_TPU.format(engine="JAX"))
     with keras.distribution.DataParallel().scope():
         yield jax.device_count()
 
@@ -83,7 +83,7 @@ def _tensorflow(how):
             strategy = tf.distribute.TPUStrategy(resolver)
         except Exception as error:  # many kinds, by what is not there
             message = _WITHOUT_TPU.format(engine="TensorFlow")
-            raise InputError(f"{message}; JAX is the surer way") from error
+            raise UsageError(f"{message}; JAX is the surer way") from error
     else:
         devices = [d.name for t in ("GPU", "CPU") for d in _logical(tf, t)]
         strategy = tf.distribute.MirroredStrategy(devices)

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from lng_keras._base.errors import UsageError
 from zoo.data.batches import PAD, MadeAhead
-from zoo.errors import InputError
 
 # Larger data sets stay on the host: an eighth of the memory of a small accelerator.
 LARGEST = 1 << 30  # bytes
@@ -30,11 +30,11 @@ def resolve(settings, data):
     Returns:
         dict: the settings with "true" or "false", and an int.
     Raises:
-        InputError: for "true" where it cannot be.
+        UsageError: for "true" where it cannot be.
     """
     wanted, reason = settings["data_on_device"], _hindrance(settings, data)
     if wanted == "true" and reason:
-        raise InputError(
+        raise UsageError(
             f"--data_on_device=true: {reason}; use --data_on_device=auto or false"
         )
     # On a CPU the device is the host, whose batches are made beside the step.

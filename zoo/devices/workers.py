@@ -19,9 +19,9 @@ import os
 import keras
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo import errors
 from zoo.devices.lookout import Lookout, WorkerLost
-from zoo.errors import InputError
 
 
 class Alone:
@@ -205,7 +205,7 @@ def join():
     """Meets the other workers; yields this one. Waits for all to start.
 
     Raises:
-        InputError: if the environment names no workers, or not all of them came.
+        UsageError: if the environment names no workers, or not all of them came.
         WorkerLost: if one of them ended before the others.
     """
     backend = keras.backend.backend()
@@ -225,7 +225,7 @@ def _join_jax():
     try:
         keras.distribution.initialize()
     except (RuntimeError, ValueError) as error:
-        raise InputError(
+        raise UsageError(
             "--distribute=multi_worker on JAX: set KERAS_DISTRIBUTION_JOB_ADDRESSES="
             "host0:port,host1:port, KERAS_DISTRIBUTION_NUM_PROCESSES and "
             f"KERAS_DISTRIBUTION_PROCESS_ID ({str(error).splitlines()[0][:200]})"
@@ -243,7 +243,7 @@ def _join_tensorflow():
     import tensorflow as tf
 
     if len(_cluster()) < 2:
-        raise InputError(
+        raise UsageError(
             "--distribute=multi_worker on TensorFlow: set TF_CONFIG="
             '{"cluster": {"worker": ["host0:port", "host1:port"]}, '
             '"task": {"type": "worker", "index": 0}}, index by worker'
@@ -265,7 +265,7 @@ def _cluster():
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         return config.get("cluster", {}).get("worker", [])
     except (ValueError, AttributeError) as error:
-        raise InputError(f"TF_CONFIG is no JSON object ({error})") from error
+        raise UsageError(f"TF_CONFIG is no JSON object ({error})") from error
 
 
 def _chief_host():

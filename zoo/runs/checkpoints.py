@@ -16,7 +16,7 @@ import zipfile
 
 import numpy as np
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 
 LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
 _MARK = b"sha256:"
@@ -67,13 +67,13 @@ def load(path):
     """Reads a checkpoint as `(arrays, meta)`.
 
     Raises:
-        InputError: if it is truncated or changed since it was written.
+        UsageError: if it is truncated or changed since it was written.
         FileNotFoundError: if there is none.
     """
     path = pathlib.Path(path)
     expected, actual = _read_digest(path), _digest(path)
     if expected != actual:
-        raise InputError(
+        raise UsageError(
             f"checkpoint {path} is damaged: its SHA-256 is {actual[:16]}..., it was "
             f"written with {expected[:16] or 'none'}"
         )
@@ -90,7 +90,7 @@ def load_newest(folder, say=print):
     Returns:
         `(arrays, meta)`, or None if there is no checkpoint at all.
     Raises:
-        InputError: if there are checkpoints and all are damaged.
+        UsageError: if there are checkpoints and all are damaged.
     """
     folder = pathlib.Path(folder)
     damaged = []
@@ -99,7 +99,7 @@ def load_newest(folder, say=print):
             checkpoint = load(folder / name)
         except FileNotFoundError:
             continue
-        except InputError as error:
+        except UsageError as error:
             damaged.append(folder / name)
             say(f"{error}. Trying the one before.")
             continue
@@ -107,7 +107,7 @@ def load_newest(folder, say=print):
             path.unlink(missing_ok=True)  # another worker may have been faster
         return checkpoint
     if damaged:
-        raise InputError(
+        raise UsageError(
             f"all checkpoints in {folder} are damaged; delete the run's folder and "
             "start again"
         )

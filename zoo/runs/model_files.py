@@ -8,7 +8,6 @@ import keras
 from lng_keras._base.archive import check_archive
 from lng_keras._base.errors import UsageError
 from lng_keras._base.files import TEMPORARY
-from zoo.errors import InputError
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 
@@ -29,7 +28,7 @@ def load(path):
     """Loads a `.keras` file with safe mode on: no code in it runs.
 
     Raises:
-        InputError: if it is absent, damaged, unsafe or of unknown layers.
+        UsageError: if it is absent, damaged, unsafe or of unknown layers.
     """
     _check_archive(path)
     try:
@@ -39,7 +38,7 @@ def load(path):
         # Keras puts the config before what is wrong with it.
         if unknown := re.search(r"Could not locate \w+ '[^']+'", str(error)):
             reason = unknown[0]
-        raise InputError(
+        raise UsageError(
             f"{path} cannot be loaded ({reason[:200]}); give a model.keras that "
             "train.py wrote"
         ) from error
@@ -47,13 +46,10 @@ def load(path):
 
 def _check_archive(path):
     """Refuses what is no model of ours before anything is unpacked."""
-    try:
-        names = check_archive(path)
-    except UsageError as error:
-        raise InputError(str(error)) from error
+    names = check_archive(path)
     unknown = [name for name in names if name not in _MEMBERS]
     if unknown:
-        raise InputError(
+        raise UsageError(
             f"{path} holds {unknown[0]!r}, which no model of train.py has; do not load "
             "files from sources you do not trust"
         )
@@ -70,7 +66,7 @@ def copy_weights(source, target):
     Returns:
         The number of weights taken and of those left.
     Raises:
-        InputError: if none agrees.
+        UsageError: if none agrees.
     """
     given = {weight.path: weight for weight in source.weights}
     taken = 0
@@ -80,7 +76,7 @@ def copy_weights(source, target):
             weight.assign(keras.ops.convert_to_numpy(old))
             taken += 1
     if not taken:
-        raise InputError(
+        raise UsageError(
             f"no weight of {source.name} fits {target.name}; give a model of the same "
             "--model, --width and --patch_size"
         )

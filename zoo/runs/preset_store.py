@@ -11,7 +11,7 @@ import hashlib
 import json
 import pathlib
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 from zoo.runs import model_files
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "presets"
@@ -51,14 +51,14 @@ def find(name):
     """Returns the path of a saved model: `name` itself, or that of a preset so named.
 
     Raises:
-        InputError: if it is neither.
+        UsageError: if it is neither.
     """
     if pathlib.Path(name).exists() or pathlib.Path(name).suffix == ".keras":
         return pathlib.Path(name)
     try:
         return pathlib.Path(preset_path(name))
     except ValueError as error:
-        raise InputError(f"{name} is no file and no preset: {error}") from error
+        raise UsageError(f"{name} is no file and no preset: {error}") from error
 
 
 def load(name, folder=FOLDER):

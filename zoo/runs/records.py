@@ -4,9 +4,9 @@ import math
 import time
 
 from lng_keras._base import files
+from lng_keras._base.errors import UsageError
 from zoo import data as zoo_data
 from zoo.devices import workers
-from zoo.errors import InputError
 from zoo.runs import run_folder
 
 
@@ -20,7 +20,7 @@ def describe(settings, data, folder, write_flags, checkpoint):
         write_flags: function (settings) -> the text of flags.txt.
         checkpoint: what the run goes on from, or None.
     Raises:
-        InputError: if the run began with other data or on another backend.
+        UsageError: if the run began with other data or on another backend.
     """
     environment = run_folder.describe_environment()
     environment["workers"] = workers.current().count
@@ -49,7 +49,7 @@ def _compare(old, new, allow_changes):
         ("data set", old["data"]["sha256"], new["data"]["sha256"]),
     ):
         if before != now and not allow_changes:
-            raise InputError(
+            raise UsageError(
                 f"the run's {what} was {before}, now it is {now}, which changes the "
                 f"result; use the same {what}, or say --allow_changes"
             )

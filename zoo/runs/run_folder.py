@@ -25,7 +25,7 @@ import sys
 import time
 
 from lng_keras._base import files, machine
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 
 _PACKAGES = (
     *("keras", "numpy", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch"),
@@ -46,11 +46,11 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Raises InputError if the file is no JSON; FileNotFoundError if it is absent."""
+    """Raises UsageError if the file is no JSON; FileNotFoundError if it is absent."""
     try:
         return json.loads(pathlib.Path(path).read_text())
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); delete it") from error
+        raise UsageError(f"{path} is no JSON ({error}); delete it") from error
 
 
 def lock(folder):
@@ -59,7 +59,7 @@ def lock(folder):
     Returns:
         A descriptor to close at the end, or None where nothing can be locked.
     Raises:
-        InputError: if another living process has it. A dead one holds nothing: the
+        UsageError: if another living process has it. A dead one holds nothing: the
             operating system drops its lock.
     """
     try:
@@ -71,7 +71,7 @@ def lock(folder):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise InputError(
+        raise UsageError(
             f"another process is training in {folder}; wait for it or give another "
             "--run_dir"
         ) from error
@@ -90,10 +90,10 @@ def claimed(folder, resume):
         folder: `pathlib.Path`.
         resume: bool, whether it may hold a run already.
     Raises:
-        InputError: if it holds a run and `resume` is false, or another process has it.
+        UsageError: if it holds a run and `resume` is false, or another process has it.
     """
     if not resume and (folder / "flags.txt").exists():
-        raise InputError(
+        raise UsageError(
             f"{folder} holds a run; --resume continues it, another --run_dir starts one"
         )
     existed = folder.exists()

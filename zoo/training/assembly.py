@@ -4,10 +4,10 @@ import math
 
 import keras
 
+from lng_keras._base.errors import UsageError
 from zoo.data import augmentation
 from zoo.data.batches import Batches
 from zoo.devices import resident, tensorflow_cpu, workers
-from zoo.errors import InputError
 from zoo.models import registry
 from zoo.models.recipes import recipe
 from zoo.runs import model_files, preset_store
@@ -36,7 +36,7 @@ def resolve(settings):
     if resolved["jit_compile"] is None:
         resolved["jit_compile"] = _compiles(settings, backend)
     if backend == "torch" and (settings["steps_per_execution"] or 1) > 1:
-        raise InputError(
+        raise UsageError(
             f"--steps_per_execution={settings['steps_per_execution']} does not exist "
             "on torch; leave it out, or use KERAS_BACKEND=tensorflow or jax"
         )
@@ -67,14 +67,14 @@ def _on_plain_cpu(settings):
 
 def _check_multi_worker(settings, backend):
     if settings["augment"] in augmentation.NAMES:
-        raise InputError(
+        raise UsageError(
             f"--augment={settings['augment']} mixes whole batches, which no worker of "
             "--distribute=multi_worker has; use crop_flip, crop or none"
         )
     if settings["search_group_size"]:
-        raise InputError("--search_group_size runs on one worker: --distribute=none")
+        raise UsageError("--search_group_size runs on one worker: --distribute=none")
     if backend == "tensorflow" and (settings["steps_per_execution"] or 1) > 1:
-        raise InputError(
+        raise UsageError(
             "--steps_per_execution above 1 does not exist on TensorFlow with several "
             "workers; leave it out, or use KERAS_BACKEND=jax"
         )
@@ -96,7 +96,7 @@ def build(settings, data, steps):
             **arguments,
         )
     except (ValueError, TypeError) as error:
-        raise InputError(
+        raise UsageError(
             f"--model={settings['model']} --norm={settings['norm']}: {error}"
         ) from error
     if settings["init"]:

@@ -5,9 +5,9 @@ import contextlib
 import keras
 import numpy as np
 
+from lng_keras._base.errors import UsageError
 from zoo.data import batches
 from zoo.devices import workers
-from zoo.errors import InputError
 from zoo.training.optimization import innermost
 
 _BATCHES_AT_ONCE = 128  # outputs of so many are held together
@@ -46,7 +46,7 @@ def evaluate(model, split, batch_size=256):
         dict: mean cross entropy in nats without label smoothing, computed in
         float64, and the fraction of images whose largest logit is the label.
     Raises:
-        InputError: if the model takes other images, or has fewer outputs than there
+        UsageError: if the model takes other images, or has fewer outputs than there
             are classes.
     """
     model = classifier(model)
@@ -55,13 +55,13 @@ def evaluate(model, split, batch_size=256):
         size not in (None, wanted)
         for size, wanted in zip(shape, split.images.shape[1:], strict=True)
     ):
-        raise InputError(
+        raise UsageError(
             f"the model takes images of shape {shape}, these have "
             f"{split.images.shape[1:]}; use the --dataset, --grayscale and "
             "--image_size it was trained with"
         )
     if model.output_shape[-1] <= split.labels.max():
-        raise InputError(
+        raise UsageError(
             f"the model has {model.output_shape[-1]} outputs, the labels go to "
             f"{split.labels.max()}; use the --dataset it was trained with"
         )

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from lng_keras._base import machine
+from lng_keras._base.errors import UsageError
 from zoo import data as zoo_data
 from zoo.devices import workers
-from zoo.errors import InputError
 from zoo.runs import checkpoints, model_files, run_folder
 from zoo.training import evaluation, loop
 
@@ -21,7 +21,7 @@ def finish(model, data, settings, folder, outcome, started):
         path = folder / "checkpoints" / checkpoints.BEST
         arrays, meta = checkpoints.load(path)
         if meta["best"]["epoch"] != outcome["best_epoch"]:
-            raise InputError(
+            raise UsageError(
                 f"{path} holds epoch {meta['best']['epoch']}, but the best one was "
                 f"{outcome['best_epoch']}; delete the run's folder and start again"
             )

@@ -9,6 +9,8 @@ import sys
 
 from absl import flags
 
+from zoo.errors import fail
+
 FLAGS = flags.FLAGS
 
 # ---- run ----
@@ -380,12 +382,6 @@ def parse(argv):
             fail(f"--tpu and --distribute={FLAGS.distribute} differ; give one of them")
         FLAGS["distribute"].parse("tpu")
     return rest
-
-
-def fail(message, status=2):
-    """Ends the program with one line on stderr."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-    sys.exit(status)
 
 
 def names():

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 
 from lng_keras._base import files
+from lng_keras._base.errors import UsageError
 from lng_keras.adopt import export
 from zoo import data as zoo_data
 from zoo.data import augmentation, batches
 from zoo.devices import distribution, resident, workers
-from zoo.errors import InputError
 from zoo.models import registry
 from zoo.models.recipes import recipe
 from zoo.runs import checkpoints, records, run_folder
@@ -50,14 +50,14 @@ def _run(settings, folder, load_data, write_flags, started):
     Returns:
         The exit status: 0, or 128 + the signal that stopped the run.
     Raises:
-        InputError: if the settings do not fit the data or the checkpoint.
+        UsageError: if the settings do not fit the data or the checkpoint.
     """
     if (folder / "result.json").exists() and not settings["allow_changes"]:
         result = run_folder.read_json(folder / "result.json")
         print(f"Finished before. {records.last_line(result, folder)}")
         return 0
     if settings["model"] not in registry.MODELS:
-        raise InputError(
+        raise UsageError(
             f"--model={settings['model']} is unknown; known: "
             f"{', '.join(registry.MODELS)}"
         )
@@ -73,7 +73,7 @@ def _run(settings, folder, load_data, write_flags, started):
     data = prepare(load_data(settings), settings, folder)
     steps = len(data.train) // settings["batch_size"]
     if not steps:
-        raise InputError(
+        raise UsageError(
             f"--batch_size={settings['batch_size']} is larger than the "
             f"{len(data.train)} training images; make it smaller"
         )
@@ -123,7 +123,7 @@ def _run(settings, folder, load_data, write_flags, started):
             bar.say(f"{stopped}; {resume_line}".capitalize())
             return stop.exit_status
         except loop.NonFiniteLoss as error:
-            raise InputError(
+            raise UsageError(
                 f"{error}; the last good checkpoint is in {folder / 'checkpoints'}; "
                 "lower --learning_rate or set --clip_norm"
             ) from error
@@ -157,7 +157,7 @@ def newest_checkpoint(folder):
     position = checkpoint[1]["position"] if checkpoint else {"epoch": 0, "batch": 0}
     for part in ("epoch", "batch"):
         if len(set(workers.current().gather(position[part]))) > 1:
-            raise InputError(
+            raise UsageError(
                 f"the workers find different checkpoints in {folder}; --run_dir must "
                 "be on a disk that all of them see"
             )
@@ -168,12 +168,12 @@ def check_position(meta, epochs, steps, folder):
     """Refuses to go on from a place that these settings do not have."""
     position = meta["position"]
     if position["epoch"] > epochs:
-        raise InputError(
+        raise UsageError(
             f"the run in {folder} has {position['epoch']} epochs; --epochs={epochs} is "
             "fewer; give as many or more"
         )
     if position["batch"] and meta["steps"] != steps:
-        raise InputError(
+        raise UsageError(
             f"the run in {folder} stopped within an epoch of {meta['steps']} steps, "
             f"and now one has {steps}; finish the epoch with the --batch_size and data "
             "it began with"
@@ -199,7 +199,7 @@ def search(settings, data, steps, folder):
     make_batches = batch_maker(settings, data)
     held_out = zoo_data.in_memory(data.validation)
     if not isinstance(held_out.images, np.ndarray):
-        raise InputError(
+        raise UsageError(
             f"--search_group_size keeps the {len(held_out):,} held-out images in "
             "memory, and they are too many; set --validation_examples to fewer"
         )
@@ -224,22 +224,22 @@ def _group_sizes(settings):
     """The candidates of --search_group_size; refuses flags that do not go with it."""
     names = settings["search_group_size"]
     if settings["norm"] not in _UNGROUPED:
-        raise InputError(
+        raise UsageError(
             f"--norm={settings['norm']} has no groups to search for; give "
             f"--norm={', '.join(_UNGROUPED)}"
         )
     if settings["augment"] in augmentation.NAMES:
-        raise InputError(
+        raise UsageError(
             f"--search_group_size does not go with --augment={settings['augment']}; "
             "give crop_flip, crop or none"
         )
     if settings["teacher"] or settings["export"]:
-        raise InputError(
+        raise UsageError(
             "--search_group_size only compares: leave out --teacher and --export, and "
             "train with the --group_size it finds"
         )
     if not all(name.strip().isdecimal() and int(name) for name in names):
-        raise InputError(
+        raise UsageError(
             f"--search_group_size={','.join(names)} must be whole numbers from 1 with "
             "commas between, such as 4,8,16"
         )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import cifar, encoded_images, tfds_data
-from zoo.errors import InputError
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_bad_batches_are_refused_in_one_line(tmp_path, monkeypatch, case):
     folder = tmp_path / "cifar-10-batches-py"
     write_batches(folder, "python")
     (folder / "data_batch_3").write_bytes(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UsageError, match=message):
         data.load("cifar10", tmp_path)
     assert not (tmp_path / "hostile_was_here").exists()
 
@@ -158,7 +158,7 @@ def test_truncated_binary_batch_is_refused(tmp_path):
     write_batches(tmp_path / "b", "bin")
     content = (tmp_path / "b" / "test_batch.bin").read_bytes()
     (tmp_path / "b" / "test_batch.bin").write_bytes(content[:-1])
-    with pytest.raises(InputError, match="61459 bytes instead of 61460"):
+    with pytest.raises(UsageError, match="61459 bytes instead of 61460"):
         data.load("cifar10", tmp_path / "b")
 
 
@@ -166,7 +166,7 @@ def test_truncated_binary_batch_is_refused(tmp_path):
 def test_missing_batch_is_named(tmp_path):
     write_batches(tmp_path / "b", "python")
     (tmp_path / "b" / "data_batch_4").unlink()
-    with pytest.raises(InputError, match="lacks data_batch_4"):
+    with pytest.raises(UsageError, match="lacks data_batch_4"):
         data.load("cifar10", tmp_path / "b")
 
 
@@ -175,7 +175,7 @@ def test_archive_with_a_bomb_is_refused_unread(tmp_path):
         member = tarfile.TarInfo("../../../tmp/data_batch_1")
         member.size = 100 << 20
         tar.addfile(member, io.BytesIO(bytes(member.size)))
-    with pytest.raises(InputError, match="declares 104857600 bytes"):
+    with pytest.raises(UsageError, match="declares 104857600 bytes"):
         data.load("cifar10", tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_truncated_archive_is_refused(tmp_path):
         member.size = 1 << 20
         tar.addfile(member, io.BytesIO(os.urandom(member.size)))
     path.write_bytes(path.read_bytes()[: 1 << 19])
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(UsageError, match="truncated"):
         data.load("cifar10", tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_large_folders_are_decoded_when_asked(tmp_path, monkeypatch):
 def test_image_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
     write_images(tmp_path)
     monkeypatch.setattr(encoded_images, "_LARGEST_PIXELS", 47)
-    with pytest.raises(InputError, match="claims 8 x 6"):
+    with pytest.raises(UsageError, match="claims 8 x 6"):
         data.load("folder", tmp_path)
 
 
@@ -290,7 +290,7 @@ BAD_DATA = {
 def test_unfit_data_is_refused(case):
     images, labels, message = BAD_DATA[case]
     split = data.Split(images, np.array(labels, np.int64))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UsageError, match=message):
         data.check(make_data(train=split))
 
 
@@ -320,9 +320,9 @@ def test_balanced_choice_fills_up_from_larger_classes():
 
 
 def test_asking_for_too_many_examples_is_refused():
-    with pytest.raises(InputError, match="more than the 6 training images"):
+    with pytest.raises(UsageError, match="more than the 6 training images"):
         data.select(make_data(), train_examples=4, validation_examples=3)
-    with pytest.raises(InputError, match="more than the 6 training images"):
+    with pytest.raises(UsageError, match="more than the 6 training images"):
         data.select(make_data(), validation_examples=6)
 
 
@@ -334,7 +334,7 @@ def test_random_labels_depend_on_the_seed_alone():
     assert np.mean(first == sample.train.labels) < 0.15
     # Uniform: each class within 5 standard deviations of 400.
     assert np.abs(np.bincount(first, minlength=10) - 400).max() < 5 * 19
-    with pytest.raises(InputError, match="3999 labels"):
+    with pytest.raises(UsageError, match="3999 labels"):
         data.with_train_labels(sample, first[:-1])
 
 
@@ -362,13 +362,13 @@ def test_checksum_sees_a_single_pixel_and_label():
 def test_absent_data_fails_within_seconds_offline(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets")
     monkeypatch.setattr(tfds_data, "reachable", lambda host: False)
-    with pytest.raises(InputError, match="does not answer; give --data_dir"):
+    with pytest.raises(UsageError, match="does not answer; give --data_dir"):
         data.load("cifar10", tmp_path)
 
 
 def test_unknown_data_set_is_refused(tmp_path):
     pytest.importorskip("tensorflow_datasets")
-    with pytest.raises(InputError, match="does not know --dataset=cifar11"):
+    with pytest.raises(UsageError, match="does not know --dataset=cifar11"):
         data.load("cifar11", tmp_path)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lng_keras._base.errors import UsageError
 from zoo.data import augmentation, batches
-from zoo.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(256, size=(12, 8, 8, 3)).astype(np.uint8)
 
@@ -36,5 +36,5 @@ def test_augmented_epochs_repeat_and_resume_exactly(name):
 
 def test_missing_keras_cv_is_asked_for_by_name(monkeypatch):
     monkeypatch.setattr(augmentation.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs keras_cv .*lng-keras\[train,cv\]"):
+    with pytest.raises(UsageError, match=r"needs keras_cv .*lng-keras\[train,cv\]"):
         augmentation.check_installed("mixup")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras._base.errors import UsageError
 from tests.commands import error_line
 from tests.zoo.data import records
 from zoo import data, errors
@@ -139,8 +140,10 @@ def test_an_image_that_spoils_in_the_middle_of_a_run_is_one_line(tmp_path):
 
 
 def test_an_error_is_found_within_that_of_an_engine():
-    inner = errors.InputError("a is wrong")
-    outer = RuntimeError("zoo.errors.InputError: b is wrong\nTraceback\n  File ...")
+    inner = UsageError("a is wrong")
+    outer = RuntimeError(
+        "lng_keras._base.errors.UsageError: b is wrong\nTraceback\n  File ..."
+    )
     assert errors.within(inner) is inner
     assert str(errors.within(outer)) == "b is wrong"
     assert errors.within(RuntimeError("another")) is None

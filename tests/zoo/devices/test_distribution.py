@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import zoo
+from lng_keras._base.errors import UsageError
 from zoo.data import batches
 from zoo.devices import distribution, workers
-from zoo.errors import InputError
 from zoo.training import optimization
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -40,7 +40,7 @@ def enter(how, batch_size=16):
 @pytest.mark.skipif(BACKEND != "torch", reason="other engines distribute")
 @pytest.mark.parametrize("how", ["data", "multi_worker", "tpu"])
 def test_torch_says_that_keras_does_not_distribute(how):
-    with pytest.raises(InputError, match=f"--distribute={how}: Keras does not"):
+    with pytest.raises(UsageError, match=f"--distribute={how}: Keras does not"):
         enter(how)
 
 
@@ -52,7 +52,7 @@ def test_torch_says_that_keras_does_not_distribute(how):
 def test_what_is_not_there_is_one_line(monkeypatch, how, message):
     for name in ("TF_CONFIG", "KERAS_DISTRIBUTION_JOB_ADDRESSES"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(UsageError, match=message) as error:
         enter(how)
     assert "\n" not in str(error.value)
     assert type(workers.current()) is workers.Alone
@@ -62,7 +62,7 @@ def test_what_is_not_there_is_one_line(monkeypatch, how, message):
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TF_CONFIG is TensorFlow's")
 def test_spoiled_cluster_is_one_line(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{cluster")
-    with pytest.raises(InputError, match="TF_CONFIG is no JSON object"):
+    with pytest.raises(UsageError, match="TF_CONFIG is no JSON object"):
         enter("multi_worker")
 
 

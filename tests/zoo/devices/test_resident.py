@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import zoo
+from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import batches
 from zoo.devices import resident
-from zoo.errors import InputError
 from zoo.runs import checkpoints
 from zoo.training import loop, optimization
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_on_the_device_is_refused_or_stays(case, monkeypatch):
     if case == "size":
         monkeypatch.setattr(resident, "LARGEST", 100)
     settings = {**SETTINGS, **changes}
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UsageError, match=message):
         resident.resolve(settings, small_data())
     monkeypatch.setattr(resident, "accelerated", lambda: True)
     resolved = resident.resolve({**settings, "data_on_device": "auto"}, small_data())
@@ -174,5 +174,5 @@ def test_data_go_to_an_accelerator_by_themselves(monkeypatch, accelerated):
     assert resolved["data_on_device"] == ("true" if there else "false")
     assert resolved["steps_per_execution"] == (resident.STEPS if there else 1)
     if BACKEND == "torch":
-        with pytest.raises(InputError, match="torch compiles no loop"):
+        with pytest.raises(UsageError, match="torch compiles no loop"):
             resident.resolve(SETTINGS, small_data())

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.errors import InputError
+from lng_keras._base.errors import UsageError
 from zoo.runs import checkpoints
 
 
@@ -35,11 +35,11 @@ def test_every_flipped_byte_and_cut_is_noticed(tmp_path):
         spoiled = bytearray(content)
         spoiled[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(spoiled)
-        with pytest.raises(InputError, match=r"last.npz is damaged"):
+        with pytest.raises(UsageError, match=r"last.npz is damaged"):
             checkpoints.load(path)
     for length in (0, 1, 70, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(InputError, match=r"last.npz is damaged"):
+        with pytest.raises(UsageError, match=r"last.npz is damaged"):
             checkpoints.load(path)
 
 
@@ -60,7 +60,7 @@ def test_all_damaged_is_an_error_and_none_is_none(tmp_path):
     assert checkpoints.load_newest(tmp_path) is None
     save(tmp_path, 3)
     (tmp_path / checkpoints.LAST).write_bytes(b"x" * 200)
-    with pytest.raises(InputError, match="all checkpoints in"):
+    with pytest.raises(UsageError, match="all checkpoints in"):
         checkpoints.load_newest(tmp_path, lambda line: None)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import zoo
+from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import batches
-from zoo.errors import InputError
 from zoo.models import recipes
 from zoo.runs import checkpoints, model_files
 from zoo.training import assembly, evaluation, loop, optimization
@@ -295,7 +295,7 @@ def test_model_that_would_run_code_is_refused(tmp_path):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     model.save(tmp_path / "lambda.keras")
-    with pytest.raises(InputError, match="cannot be loaded") as error:
+    with pytest.raises(UsageError, match="cannot be loaded") as error:
         model_files.load(tmp_path / "lambda.keras")
     assert "\n" not in str(error.value)
 
@@ -311,7 +311,7 @@ def test_weights_are_copied_where_name_and_shape_agree():
         np.array(source.get_layer("hidden1").kernel),
     )
     unlike = zoo.build("ln_net", width=4, depth=2, group_size=4, num_classes=3)
-    with pytest.raises(InputError, match="no weight of ln_net fits"):
+    with pytest.raises(UsageError, match="no weight of ln_net fits"):
         model_files.copy_weights(source, unlike)
 
 
