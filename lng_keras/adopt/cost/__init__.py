@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from lng_keras._base.private.graph import first_call
 from lng_keras.adopt.cost import analysis, latency
 from lng_keras.adopt.cost.table import CostTable
 from lng_keras.normalization import (
@@ -250,12 +251,9 @@ def _only_input(layer):
         for p in inspect.signature(layer.call).parameters.values()
         if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ]
-    given = [
-        tensor
-        for node in layer._inbound_nodes[:1]
-        for tensor in node.arguments.keras_tensors
-        if tensor.dtype != "bool"
-    ]
+    call = first_call(layer)
+    tensors = call.keras_tensors if call else ()
+    given = [tensor for tensor in tensors if tensor.dtype != "bool"]
     flat = all(size is None or isinstance(size, int) for size in shape)
     return shape if shape and flat and max(len(needed), len(given)) < 2 else None
 
