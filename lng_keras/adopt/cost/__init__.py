@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from lng_keras._base import machine
 from lng_keras._base.private.graph import first_call
 from lng_keras.adopt.cost import analysis, latency
 from lng_keras.adopt.cost.table import CostTable
@@ -130,7 +131,7 @@ def measure(
             say(f"evaluating {name}")
             row["accuracy"] = float(evaluate(model))
         rows.append(row)
-    others = latency.Others()
+    others = machine.Others()
     for batch in batch_sizes:
         x = repeated(example, batch)
         for mode, through_compiler in latency.modes(compiled).items():
