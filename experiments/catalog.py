@@ -14,7 +14,7 @@ TABLES = {
     "resnet_na": "experiments.tables.resnet_na",
     "vit": "experiments.tables.vit",
     "depth_width": "experiments.tables.depth_width",
-    "random_labels": "experiments.tables.random_labels",
+    "random_labels": "experiments.tables.memorized_by_norm",
     "cost": "experiments.tables.cost",
     "robustness": "experiments.tables.robustness",
     "swap": "experiments.tables.swap",

@@ -73,7 +73,7 @@ def group_layer_normalization(
     axes = resolve_axes(axis, len(x.shape))
     groups = resolve_groups(x.shape, axes, groups, group_size, subtract_mean)
     check_weights(x.shape[axes[-1]], gamma=gamma, beta=beta)
-    return run(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
+    return normalize_checked(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
 
 
 def check_arguments(groups, group_size, axis, epsilon):
@@ -167,7 +167,7 @@ def check_weights(channels, **weights):
             )
 
 
-def run(x, gamma, beta, spec):
+def normalize_checked(x, gamma, beta, spec):
     """The arithmetic on checked arguments: see `group_layer_normalization`."""
     x = ops.cast(x, floating_dtype(x))
     gamma, beta = (

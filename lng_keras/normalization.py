@@ -131,7 +131,7 @@ class GroupLayerNormalization(keras.layers.Layer):
         # Not below the compute dtype either: a float16 input under a float32
         # policy is not rounded to float16 on its way out.
         dtype = keras.backend.result_type(inputs.dtype, self.compute_dtype)
-        outputs = functional.run(
+        outputs = functional.normalize_checked(
             ops.cast(inputs, dtype),
             self.gamma,
             self.beta,

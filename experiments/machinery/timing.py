@@ -1,38 +1,10 @@
-"""Times functions side by side, in turn, and says on what."""
+"""What a table of times says: ratios, and what they were measured on."""
 
 import json
 import platform
 import statistics
-import time
 
 from experiments.machinery import files
-
-_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "timm")
-
-
-def interleaved(functions, repeats=21, warm_up=3):
-    """Runs each function in turn, `repeats` times; returns seconds, a list for each.
-
-    In turn, because the speed of a shared machine drifts: what is compared is
-    measured at the same moment.
-
-    Args:
-        functions: dict name -> callable that returns when its work is done.
-    """
-    for function in functions.values():
-        for _ in range(warm_up):
-            function()
-    seconds = {name: [] for name in functions}
-    for _ in range(repeats):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def median(values):
-    return statistics.median(values)
 
 
 def ratio(seconds, baseline):
@@ -51,7 +23,7 @@ def environment(backend):
         "device": machine.accelerator(backend) or machine.processor(),
         "cores": machine.cores(),
         "python": platform.python_version(),
-        "versions": machine.versions(_PACKAGES),
+        "versions": machine.versions((*machine.PACKAGES, "timm")),
     }
 
 

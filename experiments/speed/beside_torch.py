@@ -12,6 +12,7 @@ while the others make theirs.
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -59,14 +60,16 @@ def main():
         else:
             print(f"{name}: left out, it does not start", flush=True)
     steps = {name: _turn(contestant) for name, contestant in waiting.items()}
-    seconds = timing.interleaved(steps, arguments.repeats, warm_up=1)
+    from lng_keras._base.timing import in_turns
+
+    seconds = in_turns(steps, arguments.repeats, warm_up=1)
     for contestant in waiting.values():
         contestant.stdin.close()
         contestant.wait()
 
     fastest = min(
         (name for name in seconds if name in PEERS),
-        key=lambda name: timing.median(seconds[name]),
+        key=lambda name: statistics.median(seconds[name]),
     )
     rows = []
     for name, times in seconds.items():
@@ -74,9 +77,9 @@ def main():
         rows.append(
             {
                 "contestant": name,
-                "milliseconds": round(timing.median(times) * 1e3, 1),
+                "milliseconds": round(statistics.median(times) * 1e3, 1),
                 "images_per_second": round(
-                    arguments.batch_size / timing.median(times), 1
+                    arguments.batch_size / statistics.median(times), 1
                 ),
                 "time_over_fastest_peer": round(middle, 3),
                 "quartiles": [round(low, 3), round(high, 3)],

@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -84,8 +85,9 @@ def main():
 
 
 def measure(peers, timing, shape, size, backward, repeats):
-    functions = peers.functions(shape, size, EPSILON, backward)
-    seconds = timing.interleaved(functions, repeats)
+    from lng_keras._base.timing import in_turns
+
+    seconds = in_turns(peers.functions(shape, size, EPSILON, backward), repeats)
     rows = []
     for name, values in seconds.items():
         middle, low, high = timing.ratio(values, seconds["LayerNormalization"])
@@ -95,7 +97,7 @@ def measure(peers, timing, shape, size, backward, repeats):
                 "group_size": size,
                 "pass": "forward + backward" if backward else "forward",
                 "name": name,
-                "milliseconds": round(timing.median(values) * 1e3, 4),
+                "milliseconds": round(statistics.median(values) * 1e3, 4),
                 "ratio": round(middle, 3),
                 "ratio_low": round(low, 3),
                 "ratio_high": round(high, 3),

@@ -11,6 +11,7 @@ reference, `ln` or `ln_position`, median and quartiles.
 
 import argparse
 import os
+import statistics
 
 COMPARISONS = {
     "vit": (("lng", "ln"),),
@@ -33,6 +34,7 @@ def main():
     import keras
 
     from experiments.machinery import timing
+    from lng_keras._base.timing import in_turns
 
     backend = keras.backend.backend()
     environment = timing.environment(backend)
@@ -40,16 +42,16 @@ def main():
     for model, pairs in COMPARISONS.items():
         norms = sorted({norm for pair in pairs for norm in pair})
         steps = {norm: step(model, norm, arguments.batch_size) for norm in norms}
-        seconds = timing.interleaved(steps, arguments.repeats)
+        seconds = in_turns(steps, arguments.repeats)
         for norm, reference in pairs:
             middle, low, high = timing.ratio(seconds[norm], seconds[reference])
             row = {
                 "model": model,
                 "norm": norm,
-                "milliseconds": round(timing.median(seconds[norm]) * 1e3, 2),
+                "milliseconds": round(statistics.median(seconds[norm]) * 1e3, 2),
                 "reference": reference,
                 "reference_milliseconds": round(
-                    timing.median(seconds[reference]) * 1e3, 2
+                    statistics.median(seconds[reference]) * 1e3, 2
                 ),
                 "ratio": round(middle, 3),
                 "quartiles": [round(low, 3), round(high, 3)],

@@ -12,16 +12,16 @@ A process of its own, because peak memory is that of the process.
 import json
 import platform
 import resource
+import statistics
 import sys
 
 from experiments.machinery import runs, timing
 from zoo.training import flags as train_flags
 
-WARM_UP = 3  # calls that compile and allocate
-_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
-
 
 def main(argument):
+    from lng_keras._base.timing import WARM_UP, in_turns
+
     flags = json.loads(argument)
     repeats, against = flags.pop("repeats"), flags.pop("against", None)
     calls, measured = _prepare(flags)
@@ -33,8 +33,8 @@ def main(argument):
     others = {} if against is None else _prepare(against)[0]
     for name, call in calls.items():
         turns = {"this": call, "other": others[name]} if others else {"this": call}
-        seconds = timing.interleaved(turns, repeats, WARM_UP)
-        measured[f"{name}_ms"] = 1000 * timing.median(seconds["this"])
+        seconds = in_turns(turns, repeats)
+        measured[f"{name}_ms"] = 1000 * statistics.median(seconds["this"])
         if others:
             ratio, *_ = timing.ratio(seconds["this"], seconds["other"])
         measured[f"{name}_ratio"] = ratio if others else 1.0
@@ -76,7 +76,7 @@ def _prepare(flags):
         "backend": keras.backend.backend(),
         "compiled": bool(settings["jit_compile"]),
         "python": platform.python_version(),
-        "versions": machine.versions(_PACKAGES),
+        "versions": machine.versions(),
         "processor": machine.processor(),
         "cores": machine.cores(),
     }

@@ -1,8 +1,11 @@
-"""What numbers are measured on: processor, cores, accelerator, versions."""
+"""What numbers are measured on: processor, cores, devices, versions, other programs."""
 
 import importlib.metadata
 import os
 import platform
+import time
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
 
 
 def processor():
@@ -46,7 +49,40 @@ def accelerator(backend):
     return None
 
 
-def versions(packages):
+def devices(backend):
+    """Returns the names of all devices that a Keras backend computes on."""
+    if backend == "jax":
+        import jax
+
+        return [f"{device.platform}:{device.device_kind}" for device in jax.devices()]
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            count = torch.cuda.device_count()
+            return [torch.cuda.get_device_name(i) for i in range(count)]
+        return ["cpu"]
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices()]
+
+
+def threads(backend):
+    """Returns how many threads a Keras backend computes an operation with."""
+    if backend == "torch":
+        import torch
+
+        return torch.get_num_threads()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        chosen = tf.config.threading.get_intra_op_parallelism_threads()
+        if chosen:
+            return chosen
+    return cores()
+
+
+def versions(packages=PACKAGES):
     """Returns dict package -> version, of those that are installed."""
     found = {}
     for package in packages:
@@ -55,3 +91,33 @@ def versions(packages):
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+class Others:
+    """How much other programs compute from now on.
+
+    From the kernel's count of all work and this process' own: the load average would
+    still remember what ended a minute ago.
+    """
+
+    def __init__(self):
+        self.start = self._now()
+
+    def cpus(self):
+        """CPUs in use by other programs since the start, or None where not known."""
+        if self.start is None:
+            return None
+        wall, all_, own = (b - a for a, b in zip(self.start, self._now(), strict=True))
+        return round(max(0.0, all_ - own) / max(wall, 1e-9), 2)
+
+    @staticmethod
+    def _now():
+        try:
+            with open("/proc/stat") as file:
+                ticks = [int(value) for value in file.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return None
+        user, nice, system, _, _, interrupts, soft, steal = ticks
+        busy = user + nice + system + interrupts + soft + steal
+        own = time.process_time()
+        return time.perf_counter(), busy / os.sysconf("SC_CLK_TCK"), own

@@ -2,6 +2,7 @@
 
 import keras
 
+from lng_keras._base.private.graph import origin
 from lng_keras.swap.walk import is_graph
 
 
@@ -19,7 +20,7 @@ def output_activation(model):
 def _last(layer):
     # Not `layers[-1]` of a graph, which has its layers in the order of their depth.
     if is_graph(layer) and not isinstance(layer, keras.Sequential):
-        return _last(layer.outputs[0]._keras_history.operation)
+        return _last(origin(layer.outputs[0]))
     if isinstance(layer, keras.Model) and layer.layers:
         return _last(layer.layers[-1])
     return layer

@@ -7,6 +7,8 @@ import warnings
 import keras
 import numpy as np
 
+from lng_keras._base.private.layers import flat
+
 
 def of_model(model):
     """Digest of a model's configuration and weights."""
@@ -23,7 +25,7 @@ def of_config(model):
             config = _unnamed(keras.saving.serialize_keras_object(model))
     except Exception:  # a model that cannot be saved; a layer may raise anything
         pass
-    classes = [type(layer).__name__ for layer in model._flatten_layers()]
+    classes = [type(layer).__name__ for layer in flat(model)]
     return _short(json.dumps([config, classes], default=str))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from lng_keras._base import files
 from lng_keras._base.errors import UsageError
+from lng_keras._base.private.layers import flat
 from lng_keras.adopt import fingerprint
 from lng_keras.adopt.activation import output_activation
 from lng_keras.adopt.cost import quantized
@@ -75,7 +76,7 @@ def pixel_range(model, pixels="auto", source=None):
             )
         return pixels
     scalers = (keras.layers.Rescaling, keras.layers.Normalization)
-    found = any(isinstance(layer, scalers) for layer in model._flatten_layers())
+    found = any(isinstance(layer, scalers) for layer in flat(model))
     return "0..255" if found else "0..1"
 
 
@@ -125,7 +126,7 @@ def settle(model, steps):
     after = 0.01 ** (1 / max(1, steps))
     lowered = [
         layer
-        for layer in model._flatten_layers()
+        for layer in flat(model)
         if isinstance(layer, keras.layers.BatchNormalization)
         and not layer.renorm  # there the statistics are part of the forward pass
         and layer.momentum > after

@@ -36,7 +36,8 @@ def differences(results, reference=AS_IS):
     for all of them, as two or three seeds of one say little). A difference is called
     visible if it is larger than `limit`: Student's quantile times the standard error,
     for 5 % over all candidates together (Bonferroni), with the degrees of freedom
-    that Welch (1947) and Satterthwaite (1946) give a sum of variances.
+    that Welch (1947) and Satterthwaite (1946) give a sum of variances. The tables of
+    `experiments` judge pairs of whole runs, where only the seeds count.
 
     Args:
         results: dict, candidate -> list of results of `experiment.train`, the same

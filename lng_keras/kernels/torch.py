@@ -5,6 +5,7 @@ Between the passes only `x` and two numbers a group are kept.
 
 import torch
 
+from lng_keras._base.private.torch import transforms_are_active
 from lng_keras.kernels import reference, summed, torch_cpu
 
 
@@ -21,7 +22,7 @@ def _is_traced(x):
         x.device.type == "meta"
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
-        or torch._C._are_functorch_transforms_active()
+        or transforms_are_active()
         or type(x) not in (torch.Tensor, torch.nn.Parameter)
     )
 

@@ -5,7 +5,6 @@ direction costs a small multiple of one evaluation of the function, at any d.
 """
 
 import warnings
-from unittest import mock
 
 import keras
 import numpy as np
@@ -91,28 +90,19 @@ class SecondDerivative:
 def _tensorflow(fn):
     import tensorflow as tf
 
+    from lng_keras._base.private.tensorflow import exact_moments
+
     accumulate = tf.autodiff.ForwardAccumulator
     zero = tf.UnconnectedGradients.ZERO  # a linear function has no second tangent
 
     @tf.function(autograph=False)
     def run(xs, us, vs):
-        # The replacement is at work while `run` is traced, and only then.
-        with mock.patch.object(tf.nn, "moments", moments):
+        with exact_moments():  # while `run` is traced, and only then
             with accumulate(xs, vs) as outer:
                 with accumulate(xs, us) as inner:
                     y = fn(*xs)
                 first = inner.jvp(y, unconnected_gradients=zero)
             return first, outer.jvp(first, unconnected_gradients=zero)
-
-    def moments(x, axes, shift=None, keepdims=False, name=None):
-        """`tf.nn.moments`, which Keras' normalizations use, without its shortcut.
-
-        It stops the gradient of the mean in mean((x - mean)^2): harmless to first
-        order, where that gradient is 0, and wrong to second.
-        """
-        mean = tf.reduce_mean(x, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
-        return (mean if keepdims else tf.squeeze(mean, axes)), variance
 
     return run
 

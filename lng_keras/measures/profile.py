@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from lng_keras._base import files
+from lng_keras._base.private.graph import first_call
 from lng_keras.measures.derivatives import compute_dtype
 from lng_keras.measures.hessian import squared_derivatives
 from lng_keras.measures.separability import linear_sum_of_squares_ratio
@@ -170,7 +171,7 @@ def _is_measured(layer):
 
 def _as_called(layer):
     """The first call of a layer as a function of the tensors it takes, and these."""
-    arguments = layer._inbound_nodes[0].arguments
+    arguments = first_call(layer)
     tensors = list({id(t): t for t in arguments.keras_tensors}.values())
 
     def fn(*xs):

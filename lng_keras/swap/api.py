@@ -192,7 +192,7 @@ def _apply(model, rows, made, originals):
 
 def _scope(classes):
     """Names of classes in use, so that unregistered ones can be rebuilt."""
-    custom = {c for c in classes if not c.__module__.startswith("keras.src.")}
+    custom = {c for c in classes if c.__module__.split(".")[0] != "keras"}
     custom = {getattr(c, "_original", c) for c in custom}
     scope = {c.__name__: c for c in custom}
     scope.update({saving.get_registered_name(c): c for c in custom})

@@ -1,15 +1,12 @@
-"""Exchanges layers inside a layer or functional model, in place.
-
-This is the one file that touches what Keras keeps private: the list of a layer's
-sublayers and the nodes of a functional graph.
-"""
+"""Exchanges layers inside a layer or functional model, in place."""
 
 import contextlib
 
 import keras
 
+from lng_keras._base.private import graph, layers
 from lng_keras.swap.serialized import make
-from lng_keras.swap.walk import attributes, below, children, walk
+from lng_keras.swap.walk import below, children, functional_class, walk
 
 
 def exchange(root):
@@ -57,22 +54,21 @@ def _substitute(root, memo):
     holders = [root]
     holders += [layer for _, layer in walk(root) if id(layer) not in memo]
     # A sequential model runs a functional one of its own.
-    inner = [getattr(layer, "_functional", None) for layer in holders]
-    holders += [layer for layer in inner if layer is not None]
+    sequential = [layer for layer in holders if isinstance(layer, keras.Sequential)]
+    holders += filter(None, map(layers.inner_graph, sequential))
     for layer in holders:
-        with _unlocked(layer._tracker):
-            for name, value in list(attributes(layer)):
+        with layers.unlocked(layer):
+            for name, value in list(layers.attributes(layer)):
                 new = _replaced(value, memo)
                 if new is not value:
                     setattr(layer, name, new)
-        if hasattr(layer, "_nodes_by_depth"):
-            _substitute_operations(layer, memo)
-        _retrack(layer, memo)
+        if isinstance(layer, functional_class()):
+            graph.call_others(layer, memo)
+        layers.take_places(layer, memo)
     if keras.config.backend() == "torch":
-        # torch lists a module's parameters once, when it is built.
-        for layer in root._flatten_layers():
+        for layer in layers.flat(root):
             if layer.built:
-                layer._track_variables()
+                layers.list_parameters_again(layer)
 
 
 def _replaced(value, memo):
@@ -93,60 +89,3 @@ def _replaced(value, memo):
         named = hasattr(value, "_fields")
         return type(value)(*items) if named else type(value)(items)
     return value
-
-
-def _retrack(layer, memo):
-    """Puts new sublayers where the old ones were, so that weights keep their order."""
-    tracker, store = layer._tracker, layer._tracker.config["layers"][1]
-    for old in list(store):
-        if id(old) not in memo:
-            continue
-        new = memo[id(old)]
-        index = next(i for i, sublayer in enumerate(store) if sublayer is old)
-        with _unlocked(tracker):
-            tracker.untrack(old)
-            tracker.untrack(new)  # an assignment above has put it last
-        store.insert(index, new)
-        tracker.stored_ids["layers"].add(id(new))
-    if layer._layers is not store:  # a sequential model's own list
-        _replaced(layer._layers, memo)
-
-
-@contextlib.contextmanager
-def _unlocked(tracker):
-    locked = tracker.locked
-    tracker.unlock()
-    try:
-        yield
-    finally:
-        tracker.locked = locked
-
-
-def _substitute_operations(graph, memo):
-    """Makes the nodes of a functional graph call the new layers."""
-    for operations in (graph._operations, *graph._operations_by_depth.values()):
-        operations[:] = [memo.get(id(op), op) for op in operations]
-    for nodes in graph._nodes_by_depth.values():
-        for node in nodes:
-            old, new = node.operation, memo.get(id(node.operation))
-            if new is None:
-                continue
-            new._inbound_nodes = old._inbound_nodes
-            new._outbound_nodes = old._outbound_nodes
-            for inbound in old._inbound_nodes:
-                _redirect(inbound, new)
-
-
-def _redirect(node, new):
-    node.operation = new
-    for tensor in node.output_tensors:
-        tensor._keras_history = tensor._keras_history._replace(operation=new)
-    if "mask" in node.arguments.kwargs and not takes_mask(new):
-        kwargs = {k: v for k, v in node.arguments.kwargs.items() if k != "mask"}
-        node.arguments = type(node.arguments)(*node.arguments.args, **kwargs)
-
-
-def takes_mask(operation):
-    """Whether `mask` may be passed to a layer or operation."""
-    parameters = getattr(operation, "call_signature_parameters", ("mask",))
-    return "mask" in parameters or "kwargs" in parameters

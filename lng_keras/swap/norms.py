@@ -6,7 +6,7 @@ import math
 import keras
 from keras import layers
 
-from lng_keras.functional import is_int, resolve_axes
+from lng_keras.functional import DEFAULT_GROUP_SIZE, is_int, resolve_axes
 from lng_keras.normalization import (
     GroupLayerNormalization,
     PositionalGroupLayerNormalization,
@@ -83,12 +83,11 @@ def describe(layer, path):
     """Returns the `Norm` of a built layer, of a class in `KNOWN` or below one."""
     shape = input_shape(layer)
     axes = resolve_axes(layer.axis, len(shape)) if shape else ()
-    groups, subtract_mean = 1, True
+    groups = _count(layer, shape[axes[-1]] if axes else None)
+    subtract_mean = True
     if isinstance(layer, GroupLayerNormalization):
         subtract_mean = layer.subtract_mean
-        groups = layer.groups or shape[axes[-1]] // (layer.group_size or 8)
     elif isinstance(layer, layers.GroupNormalization):
-        groups = shape[axes[-1]] if layer.groups == -1 else layer.groups
         axes = _all_axes(shape, axes[-1])
     elif isinstance(layer, layers.RMSNormalization):
         subtract_mean = False
@@ -298,7 +297,7 @@ def _groups(norm, to, groups, group_size, over_space, indivisible):
             # Its own groups if it has some; else Keras' default where that fits.
             own = norm.groups if type(norm.layer) in GROUPED else 32
             return {"groups": own if channels % own == 0 else 1}, ""
-        group_size = 8
+        group_size = DEFAULT_GROUP_SIZE
     groups = groups(norm) if callable(groups) else groups
     group_size = group_size(norm) if callable(group_size) else group_size
     for name, value in (("groups", groups), ("group_size", group_size)):
@@ -330,7 +329,7 @@ def same(norm, layer):
         return False
     return (
         _set_axes(layer, norm) == _set_axes(norm.layer, norm)
-        and _count(layer, norm) == norm.groups
+        and _count(layer, norm.channels) == norm.groups
     )
 
 
@@ -342,11 +341,11 @@ def _as_tuple(axis):
     return tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
 
 
-def _count(layer, norm):
+def _count(layer, channels):
     if isinstance(layer, GroupLayerNormalization):
-        return layer.groups or norm.channels // (layer.group_size or 8)
+        return layer.groups or channels // (layer.group_size or DEFAULT_GROUP_SIZE)
     if isinstance(layer, layers.GroupNormalization):
-        return norm.channels if layer.groups == -1 else layer.groups
+        return channels if layer.groups == -1 else layer.groups
     return 1
 
 

@@ -16,10 +16,11 @@ import contextlib
 import keras
 from keras import saving
 
-from lng_keras.swap.exchange import exchange, takes_mask
+from lng_keras._base.private import graph, layers
+from lng_keras.swap.exchange import exchange
 from lng_keras.swap.serialized import make, unbuilt
 from lng_keras.swap.transfer import rename
-from lng_keras.swap.walk import below, is_graph
+from lng_keras.swap.walk import below, functional_class
 
 
 def rebuild(layer, swaps, memo):
@@ -40,7 +41,7 @@ def rebuild(layer, swaps, memo):
 def _rebuild(layer, swaps, memo):
     if () in swaps:
         return make(swaps[()], layer)
-    if is_graph(layer) and is_plain(layer):
+    if is_plain(layer):
         return _clone(layer, swaps, memo)
     if swaps or is_swapped(layer):
         new = swapped_copy(layer, swaps)
@@ -68,14 +69,14 @@ def _clone(model, swaps, memo):
 def _call(layer, *args, **kwargs):
     # BatchNormalization takes a mask, to keep padding out of the batch's statistics.
     # The others have none to keep it out of.
-    if not takes_mask(layer):
+    if not graph.takes_mask(layer):
         kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
 
 def is_plain(model):
     """Whether a model is of Keras' own functional or sequential class."""
-    return type(model).__module__.startswith("keras.src.models.")
+    return type(model) in (functional_class(), keras.Sequential)
 
 
 def swapped_copy(layer, swaps):
@@ -130,9 +131,7 @@ def _swapped_class(original):
         if hasattr(self, "_swaps"):  # else built by its constructor
             exchange(self)
 
-    # Keras builds layers with a default `build` by calling them.
-    if getattr(original.build, "_is_default", False):
-        build._is_default = True
+    layers.build_as(build, original.build)
     # The signature tells Keras which shapes to pass.
     build.__wrapped__ = original.build
 

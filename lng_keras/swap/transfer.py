@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from lng_keras._base.private.layers import held, own_variables
 from lng_keras.swap.walk import is_graph
 
 
@@ -43,7 +44,7 @@ def pairs(old, new, replaced):
                 # Names that Keras made up differ from one copy to the next.
                 both = list(zip(a.layers, b.layers, strict=True))
         else:
-            first, second = a._layers, b._layers
+            first, second = held(a), held(b)
             if len(first) != len(second):
                 raise RuntimeError(
                     f"{type(a).__name__} {a.name!r} was rebuilt with {len(second)} "
@@ -75,7 +76,7 @@ def rename(old, new):
 
     def below(a, b, exchanged):
         exchanged = getattr(b, "_exchanged", exchanged)
-        for x, y in zip(a._layers, b._layers, strict=False):
+        for x, y in zip(held(a), held(b), strict=False):
             if not (_alike(x, y) or x.name == y.name or id(y) in exchanged):
                 return
             y.name = x.name
@@ -99,15 +100,6 @@ def copy_weights(old, new, replaced):
         if b.trainable != a.trainable:
             b.trainable = a.trainable
     return carried
-
-
-def own_variables(layer):
-    """The variables of a layer itself, random states included."""
-    return (
-        layer._trainable_variables
-        + layer._non_trainable_variables
-        + [generator.state for generator in layer._seed_generators]
-    )
 
 
 def _copy_own(a, b):

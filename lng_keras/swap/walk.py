@@ -7,15 +7,23 @@ and hold no layer names: those that Keras makes up differ from one copy to the n
 """
 
 import fnmatch
+import functools
 
 import keras
-from keras.models import Sequential
-from keras.src.models.functional import Functional  # not exported by Keras
+
+from lng_keras._base.private.layers import attributes
 
 
 def is_graph(layer):
     """Whether `layer` is a functional or sequential model, subclasses included."""
-    return isinstance(layer, (Functional, Sequential))
+    return isinstance(layer, (functional_class(), keras.Sequential))
+
+
+@functools.cache
+def functional_class():
+    """The class of functional models, which Keras makes but does not export."""
+    x = keras.Input((1,), name="x")
+    return type(keras.Model(x, x, name="x"))
 
 
 def children(layer):
@@ -26,33 +34,6 @@ def children(layer):
         return
     for name, value in attributes(layer):
         yield from _held((("attr", name),), value)
-
-
-def attributes(layer):
-    """Yields `(name, value)` of the attributes a layer's author has set."""
-    skipped = _bookkeeping()
-    for name, value in list(vars(layer).items()):
-        if name not in skipped and not name.startswith(_TENSORFLOW):
-            yield name, value
-    # torch keeps attributes that are modules apart.
-    for name, value in list(vars(layer).get("_modules", {}).items()):
-        if isinstance(value, keras.layers.Layer):
-            yield name, value
-
-
-def _bookkeeping():
-    """Names of the attributes that every Keras layer and model has."""
-    if not _BOOKKEEPING:
-        _BOOKKEEPING.update(vars(keras.layers.Layer()))
-        _BOOKKEEPING.update(vars(keras.Model()))
-        _BOOKKEEPING.add("_compiled_trainable_state")
-    return _BOOKKEEPING
-
-
-_BOOKKEEPING = set()
-# TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
-# attributes that begin like those: `_self_attention_layer_norm`.
-_TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
 
 
 def _held(steps, value):

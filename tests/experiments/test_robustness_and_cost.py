@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.machinery import files, runs, timing, training_table
+from experiments.machinery import files, runs, training_table
 from experiments.tables import corruptions, cost, measure_cost, robustness, sources
+from lng_keras._base import timing
 from zoo import data
 from zoo.runs import model_files
 from zoo.training import evaluation
@@ -238,13 +239,13 @@ def test_cost_is_compared_with_the_reference_in_turn(monkeypatch, capsys):
     monkeypatch.setattr(measure_cost, "_prepare", note("model", prepare))
     monkeypatch.setattr(measure_cost, "_resident", note("memory", resident))
 
-    def interleaved(functions, repeats, warm_up):
+    def in_turns(functions, repeats):
         for name, function in functions.items():
             model = inspect.getclosurevars(function).nonlocals["model"]
             parameters[name].append(model.count_params())
         return {"this": [3.0, 3.0], "other": [2.0, 2.0]}
 
-    monkeypatch.setattr(timing, "interleaved", interleaved)
+    monkeypatch.setattr(timing, "in_turns", in_turns)
     request = cost.request(TABLE, TABLE.row("lng_8"), SCHEDULE, "smoke")
     measure_cost.main(json.dumps({**request, "batch_size": 8}))
     measured = json.loads(capsys.readouterr().out.splitlines()[-1])

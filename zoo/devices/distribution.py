@@ -29,12 +29,12 @@ def data_parallel(how, batch_size):
     Args:
         how: "none"; "data": `keras.distribution.DataParallel` on JAX,
             `tf.distribute.MirroredStrategy` on TensorFlow; "multi_worker": the same
-            on JAX, `MultiWorkerMirroredStrategy` on TensorFlow, see workers.py
+            on JAX, `MultiWorkerMirroredStrategy` on TensorFlow, see workers
             for how a process learns of the others; "tpu": as "data" on JAX,
             `TPUStrategy` on TensorFlow.
         batch_size: int, of all devices together.
     Yields:
-        The `zoo.workers.Alone`, or its like, that this process is.
+        The `zoo.devices.workers.current.Worker` that this process is.
     Raises:
         UsageError: on torch, where Keras does not distribute; for a batch that the
             devices cannot share equally; without a TPU or without the other workers.
@@ -99,19 +99,3 @@ def _logical(tf, kind):
     if kind == "CPU" and tf.config.list_logical_devices("GPU"):
         return []
     return tf.config.list_logical_devices(kind)
-
-
-def sum_then_clip(optimizer):
-    """Makes a TensorFlow optimizer clip the gradient of all devices together.
-
-    Keras 3.15 clips the part of each device and adds the clipped parts, which is
-    another gradient than that of one device with the whole batch.
-    """
-    clip, add = optimizer._clip_gradients, optimizer._all_reduce_sum_gradients
-
-    def add_and_clip(pairs):
-        gradients, variables = zip(*add(pairs), strict=True)
-        return list(zip(clip(list(gradients)), variables, strict=True))
-
-    optimizer._clip_gradients = lambda gradients: gradients
-    optimizer._all_reduce_sum_gradients = add_and_clip

@@ -31,7 +31,7 @@ class Lookout:
     """While entered, ends this process with one line when another worker is gone.
 
     Args:
-        worker: `zoo.workers.Alone` or its like; has index, count and gather.
+        worker: `zoo.devices.workers.current.Worker`.
         host: str, the chief's, or None: the engine's own time-outs must do.
     """
 

@@ -156,8 +156,10 @@ def train_from(model, split, classes):
         classes: int.
     """
     model.train_function = _FUNCTIONS[keras.backend.backend()](model, split, classes)
-    # It is built, and Keras would try to build it from a plan.
-    model._symbolic_build = lambda **_: None
+    # What is not built yet `fit` would try to build from a plan. Not a distiller's own
+    # loss, which asks the teacher.
+    labels = ops.eye(classes)
+    keras.Model.compute_loss(model, None, labels, labels)
 
 
 def _jax(model, split, classes):
@@ -167,7 +169,11 @@ def _jax(model, split, classes):
     if distribution := keras.distribution.distribution():
         mesh = distribution.device_mesh.backend_mesh
         layout = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-        shardings = (None, model._get_state_sharding_spec())
+        state = (
+            *(model.trainable_variables, model.non_trainable_variables),
+            *(model.optimizer.variables, model.metrics_variables),
+        )
+        shardings = (None, tuple([v.value.sharding for v in part] for part in state))
     names = list(model.get_metrics_result())
     images = jax.device_put(split.images, layout)
     labels = jax.device_put(split.labels.astype(np.int32), layout)

@@ -4,11 +4,14 @@ There each operation is a pass over memory, and a normalization is a dozen of th
 """
 
 import functools
+import warnings
 
 import keras
 from keras import ops
 
 from lng_keras import GroupLayerNormalization, functional
+from lng_keras._base.private.layers import flat
+from lng_keras._base.private.names import NameGone
 
 
 def speed_up(model):
@@ -22,7 +25,12 @@ def speed_up(model):
     Args:
         model: `keras.Model`.
     """
-    for layer in model._flatten_layers():
+    try:
+        layers = flat(model)
+    except NameGone as error:
+        warnings.warn(f"Training is slower than it need be: {error}", stacklevel=2)
+        return
+    for layer in layers:
         if type(layer) is keras.layers.BatchNormalization and _fuses(layer):
             layer.call = _FusedCall(layer)
         elif isinstance(layer, GroupLayerNormalization) and _has_groups_in_space(layer):
@@ -53,7 +61,7 @@ def _compiled(spec):
     import tensorflow as tf
 
     def run(x, gamma, beta):
-        return functional.run(x, gamma, beta, spec)
+        return functional.normalize_checked(x, gamma, beta, spec)
 
     return tf.function(run, jit_compile=True, autograph=False)
 

@@ -32,99 +32,33 @@ import keras
 
 from lng_keras import GroupLayerNormalization
 
-EPSILON = 1e-5
 GN_GROUPS = 4
 
 # The axes of everything but the batch, the channels last.
 FORMS = {"maps": (1, 2, 3), "tokens": (1, 2), "vectors": (1,)}
+_POSITION = dict.fromkeys(FORMS, -1)
+_SPACE_OF_MAPS = {**_POSITION, "maps": FORMS["maps"]}
+_SPACE = {form: axes for form, axes in FORMS.items() if len(axes) > 1}
 
+_EPSILON = {"epsilon": 1e-5}
+_RMS = {"subtract_mean": False, "center": False}
 
-def _bn(form):
-    return functools.partial(
-        keras.layers.BatchNormalization, epsilon=EPSILON, momentum=0.9
-    )
-
-
-def _ln(form):
-    axis = FORMS[form] if form == "maps" else -1
-    return functools.partial(
-        GroupLayerNormalization, groups=1, axis=axis, epsilon=EPSILON
-    )
-
-
-def _ln_position(form):
-    return functools.partial(
-        GroupLayerNormalization, groups=1, axis=-1, epsilon=EPSILON
-    )
-
-
-def _gn(form, groups=None, group_size=None):
-    if groups is None and group_size is None:
-        groups = GN_GROUPS
-    return functools.partial(
-        GroupLayerNormalization,
-        groups=groups,
-        group_size=group_size,
-        axis=FORMS[form],
-        epsilon=EPSILON,
-    )
-
-
-def _in(form):
-    if form == "vectors":
-        raise ValueError(
-            "Instance normalization needs positions to take statistics over, and "
-            "this model has vectors of shape (batch, channels). Use another norm."
-        )
-    return functools.partial(
-        GroupLayerNormalization, group_size=1, axis=FORMS[form], epsilon=EPSILON
-    )
-
-
-def _rms(form):
-    return functools.partial(_ln(form), subtract_mean=False, center=False)
-
-
-def _lng(form, groups=None, group_size=None):
-    axis = FORMS[form] if form == "maps" else -1
-    return functools.partial(
-        GroupLayerNormalization,
-        groups=groups,
-        group_size=group_size,
-        axis=axis,
-        epsilon=EPSILON,
-    )
-
-
-def _lng_position(form, groups=None, group_size=None):
-    return functools.partial(
-        GroupLayerNormalization,
-        groups=groups,
-        group_size=group_size,
-        axis=-1,
-        epsilon=EPSILON,
-    )
-
-
-def _none(form):
-    return keras.layers.Identity
-
-
+# name -> layer, arguments, axes by form; None where the layer finds them itself.
 NAMES = {
-    "bn": _bn,
-    "ln": _ln,
-    "ln_position": _ln_position,
-    "gn": _gn,
-    "in": _in,
-    "rms": _rms,
-    "lng": _lng,
-    "lng_position": _lng_position,
-    "none": _none,
+    "bn": (keras.layers.BatchNormalization, {"momentum": 0.9, **_EPSILON}, None),
+    "ln": (GroupLayerNormalization, {"groups": 1, **_EPSILON}, _SPACE_OF_MAPS),
+    "ln_position": (GroupLayerNormalization, {"groups": 1, **_EPSILON}, _POSITION),
+    "gn": (GroupLayerNormalization, {"groups": GN_GROUPS, **_EPSILON}, FORMS),
+    "in": (GroupLayerNormalization, {"group_size": 1, **_EPSILON}, _SPACE),
+    "rms": (GroupLayerNormalization, {"groups": 1, **_RMS, **_EPSILON}, _SPACE_OF_MAPS),
+    "lng": (GroupLayerNormalization, _EPSILON, _SPACE_OF_MAPS),
+    "lng_position": (GroupLayerNormalization, _EPSILON, _POSITION),
+    "none": (keras.layers.Identity, {}, None),
 }
 GROUPED = ("gn", "lng", "lng_position")
 
 
-def resolve(name, form, groups=None, group_size=None):
+def layer_maker(name, form, groups=None, group_size=None):
     """Returns the callable `norm(name=...) -> layer` that a builder takes.
 
     Args:
@@ -140,11 +74,19 @@ def resolve(name, form, groups=None, group_size=None):
         raise ValueError(
             f"Unknown norm. Received: norm={name!r}. Known: {', '.join(NAMES)}."
         )
-    if name in GROUPED:
-        return NAMES[name](form, groups=groups, group_size=group_size)
+    layer, arguments, axes = NAMES[name]
     if groups is not None or group_size is not None:
-        raise ValueError(
-            f"norm={name!r} has no groups to set. Received: groups={groups}, "
-            f"group_size={group_size}. Norms with groups: {', '.join(GROUPED)}."
-        )
-    return NAMES[name](form)
+        if name not in GROUPED:
+            raise ValueError(
+                f"norm={name!r} has no groups to set. Received: groups={groups}, "
+                f"group_size={group_size}. Norms with groups: {', '.join(GROUPED)}."
+            )
+        arguments = {**arguments, "groups": groups, "group_size": group_size}
+    if axes is not None:
+        if form not in axes:
+            raise ValueError(
+                "Instance normalization needs positions to take statistics over, and "
+                "this model has vectors of shape (batch, channels). Use another norm."
+            )
+        arguments = {**arguments, "axis": axes[form]}
+    return functools.partial(layer, **arguments)

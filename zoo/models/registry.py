@@ -34,7 +34,7 @@ def build(
 
     Args:
         name: a key of `MODELS`.
-        norm: a name of `zoo.norms.NAMES`, or a callable `norm(name=...) -> layer`.
+        norm: a key of `norms.NAMES`, or a callable `norm(name=...) -> layer`.
         groups, group_size: ints or None, for a `norm` name that has groups. One of
             them at most; neither is the norm's own default.
         num_classes: int, the number of logits.
@@ -57,7 +57,7 @@ def build(
                 f"Its arguments: {', '.join(known)}."
             )
     if isinstance(norm, str):
-        norm = norms.resolve(norm, form(name), groups, group_size)
+        norm = norms.layer_maker(norm, form(name), groups, group_size)
     elif groups is not None or group_size is not None:
         raise ValueError(
             "`groups` and `group_size` belong to a norm given by name. "

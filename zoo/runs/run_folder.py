@@ -130,7 +130,7 @@ def describe_environment():
 
     return {
         "backend": keras.backend.backend(),
-        "devices": _devices(),
+        "devices": machine.devices(keras.backend.backend()),
         "processor": machine.processor(),
         "cores": machine.cores(),
         "python": platform.python_version(),
@@ -139,26 +139,6 @@ def describe_environment():
         "git": git_commit(),
         "command": sys.argv,
     }
-
-
-def _devices():
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return [f"{device.platform}:{device.device_kind}" for device in jax.devices()]
-    if backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            count = torch.cuda.device_count()
-            return [torch.cuda.get_device_name(i) for i in range(count)]
-        return ["cpu"]
-    import tensorflow as tf
-
-    return [device.name for device in tf.config.list_logical_devices()]
 
 
 def git_commit(root=_ROOT):

@@ -2,7 +2,8 @@
 
 import keras
 
-from zoo.devices import distribution, workers
+from lng_keras._base.private.training import sum_then_clip
+from zoo.devices import workers
 
 OPTIMIZERS = ("adamw", "sgd")
 # Parameters that weight decay would only pull away from where they work: scales,
@@ -59,8 +60,8 @@ def compile_model(
         optimizer = keras.optimizers.AdamW(**arguments)
     else:
         optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **arguments)
-    if _strategy() is not None:
-        distribution.sum_then_clip(optimizer)
+    if clip_norm and _strategy() is not None:
+        sum_then_clip(optimizer)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if not decays(v)]
     )

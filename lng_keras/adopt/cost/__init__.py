@@ -6,6 +6,8 @@ import warnings
 import keras
 import numpy as np
 
+from lng_keras._base import machine
+from lng_keras._base.private.graph import first_call
 from lng_keras.adopt.cost import analysis, latency
 from lng_keras.adopt.cost.table import CostTable
 from lng_keras.normalization import (
@@ -129,7 +131,7 @@ def measure(
             say(f"evaluating {name}")
             row["accuracy"] = float(evaluate(model))
         rows.append(row)
-    others = latency.Others()
+    others = machine.Others()
     for batch in batch_sizes:
         x = repeated(example, batch)
         for mode, through_compiler in latency.modes(compiled).items():
@@ -250,12 +252,9 @@ def _only_input(layer):
         for p in inspect.signature(layer.call).parameters.values()
         if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ]
-    given = [
-        tensor
-        for node in layer._inbound_nodes[:1]
-        for tensor in node.arguments.keras_tensors
-        if tensor.dtype != "bool"
-    ]
+    call = first_call(layer)
+    tensors = call.keras_tensors if call else ()
+    given = [tensor for tensor in tensors if tensor.dtype != "bool"]
     flat = all(size is None or isinstance(size, int) for size in shape)
     return shape if shape and flat and max(len(needed), len(given)) < 2 else None
 

@@ -15,9 +15,12 @@ by torch's count.
 """
 
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
+
+from lng_keras._base.private.names import NameGone
 
 FLOPS_SOURCE = {
     "jax": "XLA cost analysis, all operations",
@@ -92,25 +95,28 @@ def _jax(layer, inputs):
 
 def _tensorflow(layer, inputs):
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
+
+    from lng_keras._base.private.tensorflow import frozen
 
     specs = keras.tree.map_structure(
         lambda x: tf.TensorSpec(np.shape(x), np.asarray(x).dtype), inputs
     )
     function = tf.function(layer).get_concrete_function(specs)
-    frozen = convert_variables_to_constants_v2(function)
+    try:
+        graph = frozen(function)
+    except NameGone as error:
+        warnings.warn(str(error), stacklevel=2)
+        return Analysis(None, None)
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     options["output"] = "none"
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # the profiler warns of TensorFlow's own old functions
     try:
-        profile = tf.compat.v1.profiler.profile(graph=frozen.graph, options=options)
+        profile = tf.compat.v1.profiler.profile(graph=graph, options=options)
     finally:
         logger.setLevel(level)
-    return Analysis(float(profile.total_float_ops), _live_bytes(frozen.graph))
+    return Analysis(float(profile.total_float_ops), _live_bytes(graph))
 
 
 # What a graph holds besides activations.
@@ -182,7 +188,7 @@ def _LiveStorages():
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             # What comes in is not made here: inputs, weights, and views of them.
             given = {
-                tensor.untyped_storage()._cdata
+                tensor.untyped_storage().data_ptr()
                 for tensor in keras.tree.flatten((args, kwargs))
                 if isinstance(tensor, torch.Tensor)
             }
@@ -193,7 +199,7 @@ def _LiveStorages():
             return outputs
 
         def count(self, storage, given):
-            key, size = storage._cdata, storage.nbytes()
+            key, size = storage.data_ptr(), storage.nbytes()
             if key in self.seen or key in given:
                 return
             self.seen.add(key)

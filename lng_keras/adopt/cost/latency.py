@@ -1,20 +1,14 @@
 """Latency of inference calls, and what the machine was.
 
-Candidates are timed in turns, one call of each after the other, so that what slows
-the machine for a while slows all of them.
+Candidates are timed in turns: what slows the machine for a while slows all of them.
 """
 
-import os
 import platform
-import time
 
 import keras
 import numpy as np
 
-from lng_keras._base import machine
-
-WARM_UP = 3
-LEAST = 5
+from lng_keras._base import machine, timing
 
 
 def modes(compiled=None):
@@ -105,17 +99,7 @@ def time_in_turns(functions, repeats=30, seconds=2.0):
     Returns:
         dict, name -> `{"median_ms", "q25_ms", "q75_ms", "repeats"}`.
     """
-    for function in functions.values():
-        for _ in range(WARM_UP):
-            function()
-    times = {name: [] for name in functions}
-    for i in range(max(repeats, LEAST)):
-        if i >= LEAST and all(sum(t) > seconds for t in times.values()):
-            break
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
+    times = timing.in_turns(functions, max(repeats, timing.LEAST), seconds=seconds)
     return {name: summary(values) for name, values in times.items()}
 
 
@@ -139,50 +123,6 @@ def environment():
         "backend_version": str(getattr(module, "__version__", "unknown")),
         "keras": keras.version(),
         "device": machine.accelerator(backend) or f"CPU {machine.processor()}",
-        "threads": _threads(backend),
+        "threads": machine.threads(backend),
         "python": platform.python_version(),
     }
-
-
-class Others:
-    """How much other programs compute from now on.
-
-    From the kernel's count of all work and this process' own: the load average would
-    still remember what ended a minute ago.
-    """
-
-    def __init__(self):
-        self.start = self._now()
-
-    def cpus(self):
-        """CPUs in use by other programs since the start, or None where not known."""
-        if self.start is None:
-            return None
-        wall, all_, own = (b - a for a, b in zip(self.start, self._now(), strict=True))
-        return round(max(0.0, all_ - own) / max(wall, 1e-9), 2)
-
-    @staticmethod
-    def _now():
-        try:
-            with open("/proc/stat") as file:
-                ticks = [int(value) for value in file.readline().split()[1:9]]
-        except (OSError, ValueError):
-            return None
-        user, nice, system, _, _, interrupts, soft, steal = ticks
-        busy = user + nice + system + interrupts + soft + steal
-        own = time.process_time()
-        return time.perf_counter(), busy / os.sysconf("SC_CLK_TCK"), own
-
-
-def _threads(backend):
-    if backend == "torch":
-        import torch
-
-        return torch.get_num_threads()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        chosen = tf.config.threading.get_intra_op_parallelism_threads()
-        if chosen:
-            return chosen
-    return machine.cores()

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras._base import machine, timing
 from lng_keras.adopt import cost
 from lng_keras.adopt.cost import analysis, latency
 
@@ -177,7 +178,7 @@ def test_timing_takes_turns_and_reports_what_was_slow():
     timed = latency.time_in_turns(
         {"a": lambda: work("a", 0.001), "b": lambda: work("b", 0.02)}, repeats=6
     )
-    warm = 2 * latency.WARM_UP
+    warm = 2 * timing.WARM_UP
     assert calls[warm:] == ["a", "b"] * 6
     assert timed["b"]["median_ms"] > 19 > timed["a"]["median_ms"]
     assert timed["a"]["repeats"] == 6
@@ -186,10 +187,10 @@ def test_timing_takes_turns_and_reports_what_was_slow():
 def test_other_programs_are_noticed(table, monkeypatch):
     # Wall time, CPU time of all programs, and of this one: 2 s, 3 s and 1 s.
     moments = iter([(0, 10, 1), (2, 13, 2)])
-    monkeypatch.setattr(latency.Others, "_now", lambda self: next(moments))
-    assert latency.Others().cpus() == 1.0
-    monkeypatch.setattr(latency.Others, "_now", lambda self: None)
-    assert latency.Others().cpus() is None  # not Linux
+    monkeypatch.setattr(machine.Others, "_now", lambda self: next(moments))
+    assert machine.Others().cpus() == 1.0
+    monkeypatch.setattr(machine.Others, "_now", lambda self: None)
+    assert machine.Others().cpus() is None  # not Linux
     for other, busy in ((None, False), (0.1, False), (1.0, True)):
         environment = {**table.environment, "other_cpus": other, "threads": 2}
         found = cost.CostTable(table.rows, environment, table.sources)

@@ -10,10 +10,8 @@ from zoo.devices import lookout, workers
 class Chief(workers.Alone):
     """The chief of two; the other worker says `words` before it is listened to."""
 
-    count = 2
-
     def __init__(self, words):
-        super().__init__()
+        super().__init__(count=2)
         self._words = words
 
     def gather(self, number):

@@ -60,7 +60,7 @@ def apply(layer, x, rng):
 def test_name_normalizes_over_the_stated_numbers(name, arguments, size, form, axes):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=SHAPES[form]) + rng.normal(size=8)).astype("float32")
-    layer = norms.resolve(name, form, **arguments)(name="n")
+    layer = norms.layer_maker(name, form, **arguments)(name="n")
     assert layer.name == "n"
     actual, gamma, beta = apply(layer, x, rng)
     desired = reference(x, axes, size) * gamma + beta
@@ -72,7 +72,7 @@ def test_name_normalizes_over_the_stated_numbers(name, arguments, size, form, ax
 def test_rms_divides_by_the_root_mean_square_and_has_no_offset(form, axes):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=SHAPES[form]) + 1).astype("float32")
-    layer = norms.resolve("rms", form)(name="n")
+    layer = norms.layer_maker("rms", form)(name="n")
     actual, gamma, beta = apply(layer, x, rng)
     assert layer.beta is None
     desired = reference(x, axes, 8, subtract_mean=False) * gamma
@@ -81,7 +81,7 @@ def test_rms_divides_by_the_root_mean_square_and_has_no_offset(form, axes):
 
 def test_gn_is_the_group_normalization_of_keras():
     x = np.random.default_rng(0).normal(size=SHAPES["maps"]).astype("float32")
-    ours = norms.resolve("gn", "maps", groups=2)(name="n")(x)
+    ours = norms.layer_maker("gn", "maps", groups=2)(name="n")(x)
     theirs = keras.layers.GroupNormalization(2, epsilon=1e-5)(x)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs), atol=1e-5
@@ -90,13 +90,13 @@ def test_gn_is_the_group_normalization_of_keras():
 
 def test_none_is_the_identity():
     x = np.ones((2, 3), "float32")
-    y = norms.resolve("none", "vectors")(name="n")(x)
+    y = norms.layer_maker("none", "vectors")(name="n")(x)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(y), x)
 
 
 @pytest.mark.parametrize("name", norms.NAMES)
 def test_scale_and_offset_are_per_channel(name):
-    layer = norms.resolve(name, "maps")(name="n")
+    layer = norms.layer_maker(name, "maps")(name="n")
     layer.build(SHAPES["maps"])
     assert {tuple(w.shape) for w in layer.trainable_weights} <= {(8,)}
 
@@ -112,10 +112,10 @@ def test_scale_and_offset_are_per_channel(name):
 )
 def test_bad_names_and_arguments_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as error:
-        norms.resolve(*arguments)
+        norms.layer_maker(*arguments)
     assert "\n" not in str(error.value)
 
 
 def test_groups_and_group_size_together_are_refused():
     with pytest.raises(ValueError, match="not both"):
-        norms.resolve("lng", "maps", groups=2, group_size=4)(name="n")
+        norms.layer_maker("lng", "maps", groups=2, group_size=4)(name="n")

@@ -1,0 +1,58 @@
+"""What Keras keeps about the nodes of a functional graph."""
+
+from lng_keras._base.private.names import Name
+
+CALLS = Name("_inbound_nodes", "to find how a layer is called")
+CALLED_BY = Name("_outbound_nodes", "to exchange layers of a functional model")
+HISTORY = Name("_keras_history", "to find what a tensor comes from")
+OPERATIONS = Name("_operations", "to exchange layers of a functional model")
+BY_DEPTH = Name("_operations_by_depth", "to exchange layers of a functional model")
+NODES = Name("_nodes_by_depth", "to exchange layers of a functional model")
+
+
+def first_call(layer):
+    """Returns the arguments of a layer's first call in a graph, None without one.
+
+    They have `keras_tensors`, `args`, `kwargs` and `fill_in`.
+    """
+    calls = CALLS.of(layer)
+    return calls[0].arguments if calls else None
+
+
+def origin(tensor):
+    """Returns the layer or operation that a symbolic tensor comes from."""
+    return HISTORY.of(tensor).operation
+
+
+def call_others(graph, memo):
+    """Makes the nodes of a functional graph call other layers.
+
+    Args:
+        memo: dict, id of an old layer -> the new one.
+    """
+    for operations in (OPERATIONS.of(graph), *BY_DEPTH.of(graph).values()):
+        operations[:] = [memo.get(id(op), op) for op in operations]
+    for nodes in NODES.of(graph).values():
+        for node in nodes:
+            old, new = node.operation, memo.get(id(node.operation))
+            if new is None:
+                continue
+            CALLS.replace(new, CALLS.of(old))
+            CALLED_BY.replace(new, CALLED_BY.of(old))
+            for call in CALLS.of(old):
+                _redirect(call, new)
+
+
+def _redirect(node, new):
+    node.operation = new
+    for tensor in node.output_tensors:
+        HISTORY.replace(tensor, HISTORY.of(tensor)._replace(operation=new))
+    if "mask" in node.arguments.kwargs and not takes_mask(new):
+        kwargs = {k: v for k, v in node.arguments.kwargs.items() if k != "mask"}
+        node.arguments = type(node.arguments)(*node.arguments.args, **kwargs)
+
+
+def takes_mask(operation):
+    """Whether `mask` may be passed to a layer or operation."""
+    parameters = getattr(operation, "call_signature_parameters", ("mask",))
+    return "mask" in parameters or "kwargs" in parameters

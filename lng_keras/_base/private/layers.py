@@ -1,0 +1,107 @@
+"""What Keras keeps about the layers inside a layer."""
+
+import contextlib
+
+import keras
+
+from lng_keras._base.private.names import Name
+
+FLATTEN = Name("_flatten_layers", "to list the layers of a model")
+LAYERS = Name("_layers", "to list the layers that a layer holds")
+TRAINABLE = Name("_trainable_variables", "to copy a layer's own weights")
+NON_TRAINABLE = Name("_non_trainable_variables", "to copy a layer's own weights")
+SEEDS = Name("_seed_generators", "to copy a layer's random states")
+INNER = Name("_functional", "to exchange layers of a sequential model")
+TRACKER = Name("_tracker", "to exchange layers inside a layer")
+STORES = Name("_tracker.config", "to exchange layers inside a layer")
+STORED = Name("_tracker.stored_ids", "to exchange layers inside a layer")
+PARAMETERS = Name("_track_variables", "to list the parameters of an exchanged layer")
+DEFAULT = Name("_is_default", "to build layers that build themselves by a call")
+MODULES = Name("_modules", "to find layers that torch keeps apart", "torch", "2.13")
+# TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
+# attributes that begin like those: `_self_attention_layer_norm`.
+_TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
+_BOOKKEEPING = set()
+
+
+def flat(model):
+    """Returns a model and all layers below it, each once."""
+    return FLATTEN.of(model)()
+
+
+def held(layer):
+    """Returns the list of layers that a layer holds, in the order of its weights."""
+    return LAYERS.of(layer)
+
+
+def own_variables(layer):
+    """The variables of a layer itself, random states included."""
+    states = [generator.state for generator in SEEDS.of(layer)]
+    return TRAINABLE.of(layer) + NON_TRAINABLE.of(layer) + states
+
+
+def attributes(layer):
+    """Yields `(name, value)` of the attributes a layer's author has set."""
+    if not _BOOKKEEPING:  # what every Keras layer and model has
+        _BOOKKEEPING.update(vars(keras.layers.Layer()), vars(keras.Model()))
+        _BOOKKEEPING.add("_compiled_trainable_state")
+    for name, value in list(vars(layer).items()):
+        if name not in _BOOKKEEPING and not name.startswith(_TENSORFLOW):
+            yield name, value
+    if keras.config.backend() == "torch":  # attributes that are modules
+        for name, value in list(MODULES.of(layer).items()):
+            if isinstance(value, keras.layers.Layer):
+                yield name, value
+
+
+def inner_graph(model):
+    """Returns the functional model that runs a sequential one, None if not built."""
+    return INNER.of(model)
+
+
+@contextlib.contextmanager
+def unlocked(layer):
+    """Lets attributes of a built layer be set to other layers."""
+    tracker = TRACKER.of(layer)
+    locked = tracker.locked
+    tracker.unlock()
+    try:
+        yield
+    finally:
+        tracker.locked = locked
+
+
+def take_places(layer, memo):
+    """Puts new sublayers where the old ones were, so that weights keep their order.
+
+    Args:
+        memo: dict, id of an old layer -> the new one, which `layer` holds already.
+    """
+    store = STORES.of(layer)["layers"][1]
+    for old in list(store):
+        if id(old) not in memo:
+            continue
+        new = memo[id(old)]
+        index = next(i for i, sublayer in enumerate(store) if sublayer is old)
+        with unlocked(layer):
+            TRACKER.of(layer).untrack(old)
+            TRACKER.of(layer).untrack(new)  # an assignment has put it last
+        store.insert(index, new)
+        STORED.of(layer)["layers"].add(id(new))
+    if held(layer) is not store:  # a sequential model's own list
+        held(layer)[:] = [memo.get(id(old), old) for old in held(layer)]
+
+
+def list_parameters_again(layer):
+    """Makes torch see the parameters of new sublayers: it lists them at building."""
+    PARAMETERS.of(layer)()
+
+
+def build_as(build, original):
+    """Marks a method `build` as Keras' default one, if `original` is that.
+
+    Keras builds layers with a default `build` by calling them.
+    """
+    DEFAULT.of(keras.layers.Layer.build)
+    if getattr(original, DEFAULT.path, False):
+        build._is_default = True

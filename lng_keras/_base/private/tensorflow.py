@@ -1,0 +1,45 @@
+"""What is needed of TensorFlow beyond what it documents."""
+
+import contextlib
+import importlib
+
+from lng_keras._base.private.names import Name
+
+_VERSIONS = dict(package="tensorflow", checked="2.21")
+# No private name, but that Keras' normalizations call it is known from these alone.
+MOMENTS = Name("moments", "for second derivatives", **_VERSIONS)
+FREEZE = Name("convert_variables_to_constants_v2", "to count FLOPs", **_VERSIONS)
+_FREEZING = "tensorflow.python.framework.convert_to_constants"
+
+
+@contextlib.contextmanager
+def exact_moments():
+    """Replaces `tf.nn.moments`, which Keras' normalizations use, while it is traced.
+
+    TensorFlow's own stops the gradient of the mean in mean((x - mean)^2): harmless to
+    first order, where that gradient is 0, and wrong to second.
+    """
+    import tensorflow as tf
+
+    def moments(x, axes, shift=None, keepdims=False, name=None):
+        mean = tf.reduce_mean(x, axes, keepdims=True)
+        variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
+        return (mean if keepdims else tf.squeeze(mean, axes)), variance
+
+    original = MOMENTS.of(tf.nn)
+    MOMENTS.replace(tf.nn, moments)
+    try:
+        yield
+    finally:
+        MOMENTS.replace(tf.nn, original)
+
+
+def frozen(function):
+    """Returns the graph of a concrete function with its weights as constants."""
+    import tensorflow
+
+    try:
+        module = importlib.import_module(_FREEZING)
+    except ImportError as error:
+        raise FREEZE.gone(tensorflow) from error
+    return FREEZE.of(module)(function).graph
