@@ -15,6 +15,7 @@ by torch's count.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,7 +45,7 @@ class Analysis:
     activation_bytes: int | None
 
 
-def sources():
+def sources() -> dict[str, str]:
     """Where the numbers of this backend come from, for the report."""
     backend = keras.config.backend()
     return {
@@ -53,7 +54,7 @@ def sources():
     }
 
 
-def analyze(layer, inputs):
+def analyze(layer: keras.layers.Layer, inputs: Any) -> Analysis:
     """Analyzes one inference call of a built layer or model.
 
     Args:
