@@ -3,9 +3,10 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterable
 
 
-def processor():
+def processor() -> str:
     """Returns the processor's name where the system tells it, or its kind."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -17,14 +18,14 @@ def processor():
     return platform.processor() or platform.machine() or "unknown"
 
 
-def cores():
+def cores() -> int | None:
     """Returns the number of cores this process may use: not always the machine's."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
-def accelerator(backend):
+def accelerator(backend: str) -> str | None:
     """Returns the name of the first GPU or TPU of a Keras backend, or None."""
     if backend == "jax":
         import jax
@@ -46,7 +47,7 @@ def accelerator(backend):
     return None
 
 
-def versions(packages):
+def versions(packages: Iterable[str]) -> dict[str, str]:
     """Returns dict package -> version, of those that are installed."""
     found = {}
     for package in packages:

@@ -34,7 +34,7 @@ def of_arrays(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(str((array.shape, array.dtype)).encode())
-        digest.update(np.ravel(array).view("uint8"))
+        digest.update(np.ravel(array).view("uint8").data)
     return digest.hexdigest()[:16]
 
 

@@ -7,18 +7,21 @@ is imported at the first call, when that backend is running anyway.
 import contextlib
 import importlib
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import ops
 
 from lng_keras.kernels import reference
-from lng_keras.kernels.spec import space_and_channels
+from lng_keras.kernels.spec import Spec, Tensor, space_and_channels
 
 _FAST = ("jax", "tensorflow", "torch")
 _chosen = "auto"
 
 
-def normalize(x, gamma, beta, spec):
+def normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """Runs the fastest kernel there is for this input; see `reference.normalize`."""
     if len(x.shape) >= 5 and space_and_channels(x, spec) is None:
         return _normalize_reordered(x, gamma, beta, spec)
@@ -49,7 +52,7 @@ def _normalize_reordered(x, gamma, beta, spec):
 
 
 @contextlib.contextmanager
-def use(name):
+def use(name: str) -> Iterator[None]:
     """Chooses the kernel for what is traced or run inside the `with` block.
 
     For tests, benchmarks and derivatives: the fast kernels define their own

@@ -6,9 +6,12 @@ Between the passes only `x` and two numbers a group are kept.
 import torch
 
 from lng_keras.kernels import reference, summed, torch_cpu
+from lng_keras.kernels.spec import Spec, Tensor
 
 
-def normalize(x, gamma, beta, spec):
+def normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """As `reference.normalize`."""
     if _is_traced(x):
         return reference.normalize(x, gamma, beta, spec)

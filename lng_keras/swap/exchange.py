@@ -5,6 +5,7 @@ sublayers and the nodes of a functional graph.
 """
 
 import contextlib
+from typing import Any
 
 import keras
 
@@ -12,7 +13,7 @@ from lng_keras.swap.serialized import make
 from lng_keras.swap.walk import attributes, below, children, walk
 
 
-def exchange(root):
+def exchange(root: keras.layers.Layer) -> None:
     """Puts the layers of `root._swaps` in their places, as far as not done yet.
 
     Sublayers made in the constructor are exchanged before `root` is built, those
@@ -146,7 +147,7 @@ def _redirect(node, new):
         node.arguments = type(node.arguments)(*node.arguments.args, **kwargs)
 
 
-def takes_mask(operation):
+def takes_mask(operation: Any) -> bool:
     """Whether `mask` may be passed to a layer or operation."""
     parameters = getattr(operation, "call_signature_parameters", ("mask",))
     return "mask" in parameters or "kwargs" in parameters

@@ -42,9 +42,7 @@ class SwapReport:
     Prints as a table and shows as one in a notebook. `restore(model)` goes back.
     """
 
-    def __init__(
-        self, rows: Iterable[Row], restore: Callable[[keras.Model], Any] | None = None
-    ):
+    def __init__(self, rows: Iterable[Row], restore: Callable[[keras.Model], Any]):
         self.rows = list(rows)
         self._restore = restore
 

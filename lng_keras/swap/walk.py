@@ -7,18 +7,22 @@ and hold no layer names: those that Keras makes up differ from one copy to the n
 """
 
 import fnmatch
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 from keras.models import Sequential
 from keras.src.models.functional import Functional  # not exported by Keras
 
+Steps = tuple[tuple[str, Any], ...]
 
-def is_graph(layer):
+
+def is_graph(layer: Any) -> bool:
     """Whether `layer` is a functional or sequential model, subclasses included."""
     return isinstance(layer, (Functional, Sequential))
 
 
-def children(layer):
+def children(layer: keras.layers.Layer) -> Iterator[tuple[Steps, keras.layers.Layer]]:
     """Yields `(steps, child)` for the layers directly held by `layer`."""
     if is_graph(layer):
         for i, child in enumerate(layer.layers):
@@ -28,7 +32,7 @@ def children(layer):
         yield from _held((("attr", name),), value)
 
 
-def attributes(layer):
+def attributes(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
     """Yields `(name, value)` of the attributes a layer's author has set."""
     skipped = _bookkeeping()
     for name, value in list(vars(layer).items()):
@@ -49,7 +53,7 @@ def _bookkeeping():
     return _BOOKKEEPING
 
 
-_BOOKKEEPING = set()
+_BOOKKEEPING: set[str] = set()
 # TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
 # attributes that begin like those: `_self_attention_layer_norm`.
 _TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
@@ -67,7 +71,10 @@ def _held(steps, value):
                 yield from _held((*steps, ("item", key)), item)
 
 
-def walk(root, stop=lambda layer: False):
+def walk(
+    root: keras.layers.Layer,
+    stop: Callable[[keras.layers.Layer], bool] = lambda layer: False,
+) -> Iterator[tuple[Steps, keras.layers.Layer]]:
     """Yields `(steps, layer)` for each layer below `root`, each layer once.
 
     It does not look inside layers for which `stop(layer)` is true.
@@ -86,13 +93,13 @@ def walk(root, stop=lambda layer: False):
     return below((), root)
 
 
-def below(swaps, *steps):
+def below(swaps: dict[Steps, Any], *steps: tuple[str, Any]) -> dict[Steps, Any]:
     """The swaps inside the place `steps`."""
     n = len(steps)
     return {place[n:]: new for place, new in swaps.items() if place[:n] == steps}
 
 
-def text(model, steps):
+def text(model: keras.layers.Layer, steps: Steps) -> str:
     """Writes steps as a path, such as "encoder/blocks[0].norm"."""
     path, here = "", model
     for kind, value in steps:
@@ -106,7 +113,9 @@ def text(model, steps):
     return path
 
 
-def matches(where, norm):
+def matches(
+    where: str | Iterable[str] | Callable[[Any], Any] | None, norm: Any
+) -> bool:
     """Whether `where` selects a norm: None, a pattern, several, or a predicate."""
     if where is None:
         return True

@@ -1,5 +1,6 @@
 """Latency and memory of some models as bars, relative to the first."""
 
+from collections.abc import Callable
 from typing import Any
 
 from lng_keras._base.extras import needed
@@ -23,7 +24,11 @@ def draw(rows: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def latency_bars(axes: Any, rows: list[dict[str, Any]], color_of=None) -> None:
+def latency_bars(
+    axes: Any,
+    rows: list[dict[str, Any]],
+    color_of: Callable[[int], str] | None = None,
+) -> None:
     """One group of bars a row, one bar a batch size and mode, with its quartiles.
 
     Args:

@@ -1,7 +1,7 @@
 """The costs of single layers of a model, each measured by itself."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,7 +51,7 @@ def layer_costs(
     return rows
 
 
-def _layers(model, which) -> Iterator[tuple[str, keras.layers.Layer, tuple | None]]:
+def _layers(model, which):
     if which == "norms":
         for _, norm in find(model):
             yield norm.path, norm.layer, norm.shape

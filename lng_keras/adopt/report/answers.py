@@ -120,7 +120,7 @@ def latency_ratios(table: CostTable) -> dict[str, dict[int, str]]:
     "x1.20", or "≈x1.20" where the quartiles of the two overlap.
     """
     base = _fastest(table)
-    ratios = {}
+    ratios: dict[str, dict[int, str]] = {}
     for row in _plain(table)[1:]:
         texts = ratios.setdefault(row["name"].split()[-1], {})
         for batch, own in base.items():

@@ -87,12 +87,11 @@ def poc(
         say(f"loading model {model}")
         source = model
         model = models.load_model(model, imports)
-    named = source and (source.startswith("zoo:") or os.path.exists(source))
-    name = name or (os.path.basename(source) if named else model.name)
+    name = name or _name(model, source)
     pixels = trainings.pixel_range(model, pixels, source)
     swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
     _refuse_if_nothing_is_replaced(swaps)
-    data = _data(data, model, examples, data_dir, say)
+    loaded = _data(data, model, examples, data_dir, say)
     folder = trainings.writable(output)
     with tempfile.TemporaryDirectory() as scratch:
         finished = os.path.join(folder or scratch, "finished")
@@ -107,7 +106,7 @@ def poc(
         )
         results = trainings.run_all(
             model,
-            data,
+            loaded,
             group_sizes,
             seeds,
             settings,
@@ -117,11 +116,11 @@ def poc(
             swap_arguments,
         )
     say("measuring nonlinearity")
-    images = trainings.scaled(data.x_val[:_PROFILED], pixels)
+    images = trainings.scaled(loaded.x_val[:_PROFILED], pixels)
     profile = nonlinearity.profile(model, images, swaps)
     _add_accuracy(table, results)
     say("drawing the report")
-    content = render.content(name, swaps, results, table, profile, data, settings)
+    content = render.content(name, swaps, results, table, profile, loaded, settings)
     shown = ("kind", "label", "headline", "sureness", "answers")
     plain = {
         "model": name,
@@ -131,7 +130,7 @@ def poc(
         "cost": table.to_dict(),
         "swaps": {str(size): rows for size, rows in swaps.items()},
         "profile": profile,
-        "data": data.description,
+        "data": loaded.description,
         "settings": settings,
     }
     report = PocReport(content, plain)
@@ -139,6 +138,12 @@ def poc(
         report.write(folder)
         say(f"wrote {report.paths['html']}")
     return report
+
+
+def _name(model, source):
+    """What the report calls a model: its file's name, or its own."""
+    named = source and (source.startswith("zoo:") or os.path.exists(source))
+    return os.path.basename(source) if named else model.name
 
 
 def _checked_swap(model, size, swap_arguments):

@@ -1,6 +1,7 @@
 """The report's pictures, each as an SVG for light and one for dark pages."""
 
 import base64
+import functools
 import io
 import statistics
 from collections.abc import Callable
@@ -60,12 +61,16 @@ def both(
         with matplotlib.rc_context(settings):
             figure = figures.Figure(figsize=size, layout="constrained")
             series = colors["series"]
-            draw(figure, lambda i, series=series: series[i % len(series)])
+            draw(figure, functools.partial(_nth, series))
             out = io.BytesIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
         data = base64.b64encode(out.getvalue()).decode()
         uris[theme] = f"data:image/svg+xml;base64,{data}"
     return uris
+
+
+def _nth(series, i):
+    return series[i % len(series)]
 
 
 def label(name: str) -> str:

@@ -1,5 +1,6 @@
 """The best candidates beside the model as it is, with the same epochs and seeds."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,7 @@ def compare(
                 os.path.join(directory, "finals"),
                 "run",
                 dict(settings, sizes=sizes, seed=seed),
-                lambda sizes=sizes, seed=seed: {"score": trainer.score(sizes, seed)},
+                functools.partial(_score, trainer, sizes, seed),
             )
             say(
                 f"comparison: {name}, seed {seed}: {result['score']:.4f}"
@@ -53,3 +54,7 @@ def compare(
             }
         )
     return rows
+
+
+def _score(trainer, sizes, seed):
+    return {"score": trainer.score(sizes, seed)}

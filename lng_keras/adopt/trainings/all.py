@@ -43,7 +43,8 @@ def run_all(
         `train`, one a seed.
     """
     results: dict[str, list[dict[str, Any]]] = {}
-    done, spent = 0, []
+    spent: list[float] = []
+    done = 0
     jobs = [(size, seed) for seed in range(seeds) for size in (None, *sizes)]
     common = dict(
         settings,

@@ -64,7 +64,7 @@ def train(
         verbose=0,
         callbacks=[Progress(say, epochs)],
     )
-    result = {
+    result: dict[str, Any] = {
         "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
         "seconds": time.perf_counter() - start,
         "right": correct(model, x_val, data.y_val, batch_size),
