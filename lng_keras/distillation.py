@@ -2,6 +2,6 @@
 
 import sys
 
-from lng_keras.adopt import distillation
+from lng_keras.adopt.distillation import distiller as distiller
 
-sys.modules[__name__] = distillation
+sys.modules[__name__] = sys.modules["lng_keras.adopt.distillation"]

@@ -2,27 +2,29 @@
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from lng_keras import kernels
-from lng_keras.kernels.spec import Spec
+from lng_keras.kernels.spec import Spec, Tensor
 
 DEFAULT_GROUP_SIZE = 8
 
 
 def group_layer_normalization(
-    x,
-    gamma=None,
-    beta=None,
-    groups=None,
-    group_size=None,
-    axis=-1,
-    epsilon=1e-5,
-    subtract_mean=True,
-):
+    x: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    groups: int | None = None,
+    group_size: int | None = None,
+    axis: int | Sequence[int] = -1,
+    epsilon: float = 1e-5,
+    subtract_mean: bool = True,
+) -> Tensor:
     """Splits the channels into groups and normalizes each group by itself.
 
     Each group `z` of neighbouring channels is mapped to
@@ -57,7 +59,7 @@ def group_layer_normalization(
 
     Reference: Ni et al., On the Nonlinearity of Layer Normalization, ICML 2024.
     """
-    arguments = dict(
+    arguments: dict[str, Any] = dict(
         groups=groups,
         group_size=group_size,
         axis=axis,
@@ -76,7 +78,7 @@ def group_layer_normalization(
     return normalize_checked(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
 
 
-def check_arguments(groups, group_size, axis, epsilon):
+def check_arguments(groups: Any, group_size: Any, axis: Any, epsilon: Any) -> None:
     """Raises for what is wrong before any shape is known."""
     if groups is not None and group_size is not None:
         raise ValueError(
@@ -100,7 +102,7 @@ def check_arguments(groups, group_size, axis, epsilon):
         )
 
 
-def resolve_axes(axis, rank):
+def resolve_axes(axis: int | Sequence[int], rank: int) -> tuple[int, ...]:
     """Returns `axis` as a tuple of non-negative ints, the channel axis last."""
     axes = axis if isinstance(axis, (list, tuple)) else (axis,)
     for a in axes:
@@ -123,7 +125,13 @@ def resolve_axes(axis, rank):
     return resolved
 
 
-def resolve_groups(shape, axes, groups, group_size, subtract_mean=True):
+def resolve_groups(
+    shape: Sequence[int | None],
+    axes: Sequence[int],
+    groups: int | None,
+    group_size: int | None,
+    subtract_mean: bool = True,
+) -> int:
     """Returns the number of groups for an input of `shape`."""
     channels = shape[axes[-1]]
     if not isinstance(channels, int):
@@ -156,7 +164,7 @@ def resolve_groups(shape, axes, groups, group_size, subtract_mean=True):
     return groups
 
 
-def check_weights(channels, **weights):
+def check_weights(channels: int, **weights: Tensor | None) -> None:
     """Raises for weights that are not one number a channel; they might broadcast."""
     for name, weight in weights.items():
         shape = (channels,) if weight is None else tuple(np.shape(weight))
@@ -167,7 +175,9 @@ def check_weights(channels, **weights):
             )
 
 
-def normalize_checked(x, gamma, beta, spec):
+def normalize_checked(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """The arithmetic on checked arguments: see `group_layer_normalization`."""
     x = ops.cast(x, floating_dtype(x))
     gamma, beta = (
@@ -177,13 +187,13 @@ def normalize_checked(x, gamma, beta, spec):
     return kernels.normalize(x, gamma, beta, spec)
 
 
-def floating_dtype(x):
+def floating_dtype(x: Tensor) -> str:
     """The dtype of the result: that of `x`, or float32 for integers."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
 
-def is_int(value):
+def is_int(value: Any) -> bool:
     """Whether a value counts things: an int of Python or NumPy."""
     # A bool is an int to Python, but groups=True is a mistake.
     return hasattr(value, "__index__") and not isinstance(value, bool)
@@ -197,7 +207,15 @@ def _divisors(n):
 class GroupLayerNormalizationOperation(keras.Operation):
     """What a functional model records for `group_layer_normalization`."""
 
-    def __init__(self, groups, group_size, axis, epsilon, subtract_mean, name=None):
+    def __init__(
+        self,
+        groups: int | None,
+        group_size: int | None,
+        axis: int | Sequence[int],
+        epsilon: float,
+        subtract_mean: bool,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
         check_arguments(groups, group_size, axis, epsilon)
         self.groups = groups

@@ -1,5 +1,8 @@
 """The Keras layers: arguments, weights, shapes and config. No arithmetic."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import constraints, initializers, ops, regularizers
 
@@ -60,20 +63,20 @@ class GroupLayerNormalization(keras.layers.Layer):
 
     def __init__(
         self,
-        groups=None,
-        group_size=None,
-        axis=-1,
-        epsilon=1e-5,
-        center=True,
-        scale=True,
-        subtract_mean=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
-        **kwargs,
+        groups: int | None = None,
+        group_size: int | None = None,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-5,
+        center: bool = True,
+        scale: bool = True,
+        subtract_mean: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         functional.check_arguments(groups, group_size, axis, epsilon)
@@ -187,7 +190,12 @@ class PositionalGroupLayerNormalization(GroupLayerNormalization):
     """
 
     def __init__(
-        self, groups=None, group_size=None, data_format=None, epsilon=1e-5, **kwargs
+        self,
+        groups: int | None = None,
+        group_size: int | None = None,
+        data_format: str | None = None,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
     ):
         if data_format not in (None, "channels_last", "channels_first"):
             raise ValueError(

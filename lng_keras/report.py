@@ -2,6 +2,6 @@
 
 import sys
 
-from lng_keras.adopt import report
+from lng_keras.adopt.report import *  # noqa: F403  for type checkers, blind to the next line
 
-sys.modules[__name__] = report
+sys.modules[__name__] = sys.modules["lng_keras.adopt.report"]

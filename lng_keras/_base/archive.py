@@ -1,5 +1,6 @@
 """Looks at a `.keras` file before anything in it is unpacked."""
 
+import os
 import pathlib
 import zipfile
 
@@ -9,7 +10,7 @@ _LARGEST_RATIO = 200  # unpacked over packed; weights hardly compress
 _SMALL = 64 << 20  # bytes that are no harm whatever their ratio
 
 
-def check_archive(path):
+def check_archive(path: str | os.PathLike[str]) -> list[str]:
     """Refuses an archive that is damaged, unpacks to too much or leaves its folder.
 
     Args:

@@ -7,5 +7,5 @@ class UsageError(ValueError):
     The message is one line: what is wrong, what was received, what to do.
     """
 
-    def __init__(self, message):
+    def __init__(self, message: object):
         super().__init__(" ".join(str(message).split()))

@@ -1,9 +1,10 @@
 """Packages that only some functions need, imported where they are used."""
 
 import importlib
+from typing import Any
 
 
-def needed(module, extra):
+def needed(module: str, extra: str) -> Any:
     """Imports `module`, or says in one line how to install it.
 
     Args:

@@ -7,7 +7,7 @@ import pathlib
 TEMPORARY = ".tmp"
 
 
-def write(path, content):
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Writes text or bytes so that `path` holds either the old content or the new.
 
     Args:

@@ -4,11 +4,12 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Iterable
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
 
 
-def processor():
+def processor() -> str:
     """Returns the processor's name where the system tells it, or its kind."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -20,14 +21,14 @@ def processor():
     return platform.processor() or platform.machine() or "unknown"
 
 
-def cores():
+def cores() -> int | None:
     """Returns the number of cores this process may use: not always the machine's."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
-def accelerator(backend):
+def accelerator(backend: str) -> str | None:
     """Returns the name of the first GPU or TPU of a Keras backend, or None."""
     if backend == "jax":
         import jax
@@ -49,7 +50,7 @@ def accelerator(backend):
     return None
 
 
-def devices(backend):
+def devices(backend: str) -> list[str]:
     """Returns the names of all devices that a Keras backend computes on."""
     if backend == "jax":
         import jax
@@ -67,7 +68,7 @@ def devices(backend):
     return [device.name for device in tf.config.list_logical_devices()]
 
 
-def threads(backend):
+def threads(backend: str) -> int:
     """Returns how many threads a Keras backend computes an operation with."""
     if backend == "torch":
         import torch
@@ -82,7 +83,7 @@ def threads(backend):
     return cores()
 
 
-def versions(packages=PACKAGES):
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Returns dict package -> version, of those that are installed."""
     found = {}
     for package in packages:

@@ -6,7 +6,7 @@ from lng_keras._base.private.graph import origin
 from lng_keras.swap.walk import is_graph
 
 
-def output_activation(model):
+def output_activation(model: keras.Model) -> str:
     """The name of the last function of a model: "softmax", "sigmoid", "linear", ...
 
     It may be an argument of the last layer or a layer or operation by itself, and be

@@ -6,7 +6,12 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt.activation import output_activation
 
 
-def distiller(student, teacher, temperature=3.0, weight=0.5):
+def distiller(
+    student: keras.Model,
+    teacher: keras.Model,
+    temperature: float = 3.0,
+    weight: float = 0.5,
+) -> keras.distillation.Distiller:
     """Joins a student and a teacher classifier into a model that trains the student.
 
     The loss is `(1 - weight)` times the student's own loss on the labels plus `weight`

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,13 +12,13 @@ import numpy as np
 from lng_keras._base.private.layers import flat
 
 
-def of_model(model):
+def of_model(model: keras.Model) -> str:
     """Digest of a model's configuration and weights."""
     weights = (keras.ops.convert_to_numpy(weight.value) for weight in model.weights)
     return _short(of_config(model), of_arrays(weights))
 
 
-def of_config(model):
+def of_config(model: keras.Model) -> str:
     """Digest of a model's configuration; the same for one built a second time."""
     config = None
     try:
@@ -29,13 +31,18 @@ def of_config(model):
     return _short(json.dumps([config, classes], default=str))
 
 
-def of_arrays(arrays):
+def of_arrays(arrays: Iterable[np.ndarray]) -> str:
     """Digest of arrays in their order."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(str((array.shape, array.dtype)).encode())
-        digest.update(np.ravel(array).view("uint8"))
+        digest.update(np.ravel(array).view("uint8").data)
     return digest.hexdigest()[:16]
+
+
+def of_settings(settings: dict[str, Any]) -> str:
+    """Digest of a dict: the same whatever the order of its keys."""
+    return _short(json.dumps(settings, sort_keys=True, default=str))
 
 
 def _short(*texts):

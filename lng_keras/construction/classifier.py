@@ -2,11 +2,13 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from lng_keras.construction.plan import plan_layers
+from lng_keras.construction.plan import Plan, plan_layers
 from lng_keras.construction.weights import WIDTH
 from lng_keras.normalization import GroupLayerNormalization
 
@@ -33,7 +35,14 @@ class LNNetClassifier(keras.Model):
     Reference: Ni et al., On the Nonlinearity of Layer Normalization, ICML 2024.
     """
 
-    def __init__(self, input_dim, depth, classes, dtype="float64", name=None):
+    def __init__(
+        self,
+        input_dim: int,
+        depth: int,
+        classes: Sequence[Any],
+        dtype: str = "float64",
+        name: str | None = None,
+    ):
         inputs = keras.Input((input_dim,), dtype=dtype, name="samples")
         x = inputs
         for i in range(1, depth + 1):
@@ -54,7 +63,14 @@ class LNNetClassifier(keras.Model):
         self.classes = list(classes)
 
     @classmethod
-    def from_samples(cls, x, labels, seed=0, merge="runs", dtype="float64"):
+    def from_samples(
+        cls,
+        x: Any,
+        labels: Any,
+        seed: int = 0,
+        merge: str = "runs",
+        dtype: str = "float64",
+    ) -> "LNNetClassifier":
         """Builds a network that classifies the m given samples exactly.
 
         Args:
@@ -72,7 +88,9 @@ class LNNetClassifier(keras.Model):
         return cls.from_plan(plan, x, labels, dtype)
 
     @classmethod
-    def from_plan(cls, plan, x, labels, dtype="float64"):
+    def from_plan(
+        cls, plan: Plan, x: Any, labels: Any, dtype: str = "float64"
+    ) -> "LNNetClassifier":
         """Builds the network of a plan and checks it on its samples.
 
         Raises:
@@ -109,7 +127,7 @@ class LNNetClassifier(keras.Model):
             )
         return model
 
-    def predict_labels(self, x):
+    def predict_labels(self, x: Any) -> np.ndarray:
         """The label of each sample, array `(n,)`."""
         x = np.asarray(x, np.float64).reshape(len(x), -1)
         logits = keras.ops.convert_to_numpy(self(x.astype(self.input.dtype)))

@@ -6,6 +6,7 @@ proposes: where points meet, and whether the others stay apart, is computed in b
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -45,16 +46,24 @@ class ExactLNNet:
         proof: `Verification` of the network on its samples.
     """
 
-    weights: list
+    weights: list[np.ndarray]
     classes: np.ndarray
     bits: int
     gaps: np.ndarray
     quality: float
     merge: str
-    proof: Verification = None
+    proof: Verification | None = None
 
     @classmethod
-    def from_samples(cls, x, labels, seed=0, merge="runs", bits=None, numbers=NUMBERS):
+    def from_samples(
+        cls,
+        x: Any,
+        labels: Any,
+        seed: int = 0,
+        merge: str = "runs",
+        bits: int | None = None,
+        numbers: int = NUMBERS,
+    ) -> "ExactLNNet":
         """Builds a network that classifies the m given samples exactly, and proves it.
 
         Args:
@@ -92,11 +101,11 @@ class ExactLNNet:
         )
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """int, LN layers."""
         return len(self.weights) // 2 - 1
 
-    def predict_labels(self, x):
+    def predict_labels(self, x: Any) -> np.ndarray:
         """The label of each sample, array `(n,)`, as exact arithmetic gives it.
 
         Raises:
@@ -108,13 +117,13 @@ class ExactLNNet:
                 "A sample lies on the border of two classes, or too close to it to be "
                 f"told apart. Received: sample {winners.index(None)}"
             )
-        return self.classes[winners]
+        return self.classes[np.array(winners, int)]
 
 
 class ExactFold:
     """A `Fold` of balls: slope and shift are exact, the readout has all the bits."""
 
-    def __init__(self, approximate, cos, sin):
+    def __init__(self, approximate: Fold, cos: Any, sin: Any):
         from flint import arb
 
         self.slope, self.shift = arb(approximate.slope), arb(approximate.shift)
@@ -122,7 +131,7 @@ class ExactFold:
         angle = float(np.arctan2(float(sin), float(cos)))
         self.approximate = Fold(approximate.slope, approximate.shift, angle)
 
-    def __call__(self, t):
+    def __call__(self, t: Any) -> Any:
         w = self.slope * (t - self.shift)
         return (w * self.readout[0] + self.readout[1]) / (w * w + 1).sqrt()
 
@@ -136,7 +145,7 @@ class ExactLine:
         error: array of ones, the error of `position` in roundings.
     """
 
-    def __init__(self, points, rounding):
+    def __init__(self, points: list[Any], rounding: np.ndarray):
         self.points, self.rounding = points, rounding
         self._look()
 
@@ -148,16 +157,17 @@ class ExactLine:
         self.position[order] = np.cumsum([float(self.points[order[0]]), *steps])
         self.error = np.ones(len(order))
 
-    def fold(self, fold, pair=None):
+    def fold(self, fold: Fold, pair: tuple[int, int] | None = None) -> ExactFold:
         """As `FloatLine.fold`; a pair meets in all digits. Returns an `ExactFold`."""
         from flint import arb
 
         if pair is None:
-            fold = ExactFold(fold, arb(np.cos(fold.angle)), arb(np.sin(fold.angle)))
+            angle = arb(np.cos(fold.angle)), arb(np.sin(fold.angle))
         else:
-            fold = ExactFold(fold, *self._halfway(fold, *pair))
-        self.rounding = fold.approximate.error(self._floats(), self.rounding)
-        self.points = [fold(t) for t in self.points]
+            angle = self._halfway(fold, *pair)
+        folded = ExactFold(fold, *angle)
+        self.rounding = folded.approximate.error(self._floats(), self.rounding)
+        self.points = [folded(t) for t in self.points]
         if pair is not None:
             i, j = pair
             self.points[i] = self.points[i].union(self.points[j])
@@ -165,7 +175,7 @@ class ExactLine:
             del self.points[j]
             self.rounding = np.delete(self.rounding, j)
         self._look()
-        return fold
+        return folded
 
     def _halfway(self, fold, i, j):
         """Cosine and sine of the angle in the middle between two points' angles."""
@@ -177,18 +187,18 @@ class ExactLine:
         length = (cos * cos + sin * sin).sqrt()
         return (cos / length).mid(), (sin / length).mid()
 
-    def order(self):
+    def order(self) -> np.ndarray:
         """The points' indices from left to right."""
         centers = [t.mid() for t in self.points]
         return np.array(sorted(range(len(centers)), key=centers.__getitem__))
 
-    def gaps(self, order):
+    def gaps(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `FloatLine.gaps`: 0 or less where two balls overlap."""
         gap, error = self._steps(order), self.rounding[order]
         extent = float(self.points[order[-1]] - self.points[order[0]])
         return gap / extent, gap / (error[1:] + error[:-1])
 
-    def middles(self, order):
+    def middles(self, order: np.ndarray) -> np.ndarray:
         """Between neighbors: the point halfway."""
         t = [self.points[k] for k in order]
         middles = [((a + b) / 2).mid() for a, b in zip(t[:-1], t[1:], strict=True)]

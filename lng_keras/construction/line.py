@@ -4,6 +4,8 @@
 `lng_keras.construction.exact.ExactLine` in as many digits as are needed.
 """
 
+from typing import Any
+
 import numpy as np
 
 from lng_keras.construction.search import Fold, find_fold
@@ -17,10 +19,10 @@ class FloatLine:
         error: array `(k,)`, in units of one rounding, the spacing of numbers at 1.
     """
 
-    def __init__(self, position, error):
+    def __init__(self, position: np.ndarray, error: np.ndarray):
         self.position, self.error = position, error
 
-    def fold(self, fold, pair=None):
+    def fold(self, fold: Fold, pair: tuple[int, int] | None = None) -> Fold:
         """Moves all points; `pair` meets and the second is dropped. Returns the fold.
 
         The fold's angle is that of the pair already.
@@ -34,23 +36,31 @@ class FloatLine:
             self.position, self.error = np.delete(self.position, j), np.delete(error, j)
         return fold
 
-    def order(self):
+    def order(self) -> np.ndarray:
         """The points' indices from left to right."""
         return np.argsort(self.position)
 
-    def gaps(self, order):
+    def gaps(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Between neighbors: distance over the range, and distance over the error."""
         t, error = self.position[order], self.error[order]
         gap = np.diff(t)
         return gap / np.ptp(t), gap / (error[1:] + error[:-1])
 
-    def middles(self, order):
+    def middles(self, order: np.ndarray) -> np.ndarray:
         """Between neighbors: the point halfway."""
         t = self.position[order]
         return (t[1:] + t[:-1]) / 2
 
 
-def fold_to_classes(line, labels, rng, merge, bonus, numbers, worth=0.0):
+def fold_to_classes(
+    line: Any,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    merge: str,
+    bonus: float,
+    numbers: int,
+    worth: float = 0.0,
+) -> dict[str, Any] | None:
     """Folds a line until there is one point, or one run, for each class.
 
     Args:

@@ -1,12 +1,13 @@
 """A width-3 LN-Net for given samples as numbers, before any network is built."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from lng_keras.construction.line import FloatLine, fold_to_classes
 from lng_keras.construction.samples import distinct, project
-from lng_keras.construction.search import NUMBERS
+from lng_keras.construction.search import NUMBERS, Fold
 from lng_keras.construction.weights import network_weights
 
 _SAFETY = 4.0  # the error bound is first order, and kernels differ in their last bits
@@ -36,7 +37,7 @@ class Plan:
 
     direction: np.ndarray
     offset: float
-    folds: tuple
+    folds: tuple[Fold, ...]
     thresholds: np.ndarray
     order: np.ndarray
     classes: np.ndarray
@@ -44,30 +45,37 @@ class Plan:
     quality: float
     merge: str
 
-    def scalars(self, x):
+    def scalars(self, x: Any) -> np.ndarray:
         """The last output of the network, `(n,)`, in float64 NumPy."""
         s = np.asarray(x, np.float64).reshape(len(x), -1) @ self.direction + self.offset
         for fold in self.folds:
             s = fold(s)
         return s
 
-    def predict(self, x):
+    def predict(self, x: Any) -> np.ndarray:
         """The labels of samples, `(n,)`, in float64 NumPy."""
         pieces = np.searchsorted(self.thresholds, self.scalars(x))
         return self.classes[self.order[pieces]]
 
-    def weights(self):
+    def weights(self) -> list[np.ndarray]:
         """The network's kernels and biases in float64, as `set_weights` takes them."""
         return network_weights(
             self.direction, self.offset, self.folds, self.thresholds, self.order
         )
 
-    def holds(self, dtype):
+    def holds(self, dtype: str) -> bool:
         """Whether a forward pass in this dtype keeps the classes apart."""
-        return self.quality > _SAFETY * np.finfo(dtype).eps
+        return bool(self.quality > _SAFETY * np.finfo(dtype).eps)
 
 
-def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUMBERS):
+def plan_layers(
+    x: Any,
+    labels: Any,
+    seed: int = 0,
+    merge: str = "runs",
+    attempts: int = _ATTEMPTS,
+    numbers: int = NUMBERS,
+) -> Plan:
     """Finds the layers of a width-3 LN-Net that gives the samples their labels.
 
     The samples are projected on a line; each LN layer folds the line so that points of
@@ -126,7 +134,7 @@ def plan_layers(x, labels, seed=0, merge="runs", attempts=_ATTEMPTS, numbers=NUM
     return best
 
 
-def check_merge(merge):
+def check_merge(merge: str) -> None:
     """Refuses what is no way to merge."""
     if merge not in ("points", "runs"):
         raise ValueError(f'`merge` must be "points" or "runs". Received: {merge!r}')

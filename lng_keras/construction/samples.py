@@ -1,12 +1,14 @@
 """What the construction begins with: distinct samples, and a line to see them on."""
 
+from typing import Any
+
 import numpy as np
 
 _DIRECTIONS = 256
 _ROUNDS, _KEPT = 24, 8  # of the search for directions with few runs
 
 
-def distinct(x, labels):
+def distinct(x: Any, labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns samples without repetition `(m, d)`, their classes, and the labels.
 
     Raises:
@@ -41,7 +43,9 @@ def distinct(x, labels):
     return x, y[first], classes
 
 
-def project(x, y, rng, merge):
+def project(
+    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, merge: str
+) -> tuple[np.ndarray, float]:
     """The best direction of many: few runs of equal labels, then wide gaps.
 
     Returns:

@@ -33,14 +33,14 @@ class Fold:
     angle: float
 
     @property
-    def readout(self):
+    def readout(self) -> np.ndarray:
         """Where the circle is read out: cosine and sine of the angle, `(2,)`."""
         return np.array([np.cos(self.angle), np.sin(self.angle)])
 
-    def __call__(self, t):
+    def __call__(self, t: np.ndarray) -> np.ndarray:
         return np.cos(np.arctan2(1, self.slope * (t - self.shift)) - self.angle)
 
-    def error(self, t, error):
+    def error(self, t: np.ndarray, error: np.ndarray) -> np.ndarray:
         """First-order bound of the rounding error after the fold, in roundings.
 
         One rounding is the spacing of numbers at 1. What is lost before enters with
@@ -53,7 +53,16 @@ class Fold:
         return steepness * (self.slope * error + added) + 1
 
 
-def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16):
+def find_fold(
+    t: np.ndarray,
+    error: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    merge: str,
+    bonus: float = 1.0,
+    numbers: int = NUMBERS,
+    width: int = 16,
+) -> tuple[Fold, int, int] | None:
     """Searches the fold that does the most and loses the least.
 
     Pairs of one label near both ends of the line, and `width` random ones, are tried
@@ -91,7 +100,7 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16
     if len(pair) * len(t) > numbers:
         chosen = rng.permutation(len(pair))[: max(numbers // len(t), 100)]
         slope, shift, pair = slope[chosen], shift[chosen], pair[chosen]
-    score, angle = _score(points, slope, shift, *pairs[pair].T, merge, bonus)
+    score, angle = _score(points, slope, shift, pairs[pair], merge, bonus)
     for spread in _REFINEMENTS:
         best = np.argsort(-score)[:_BEST]
         shape = len(best), _AROUND
@@ -100,20 +109,20 @@ def find_fold(t, error, labels, rng, merge, bonus=1.0, numbers=NUMBERS, width=16
             (shift[best, None] + rng.normal(size=shape) * spread / 2).ravel(),
         )
         tried_pair = np.repeat(pair[best], _AROUND)
-        new, new_angle = _score(points, *tried, *pairs[tried_pair].T, merge, bonus)
+        new, new_angle = _score(points, *tried, pairs[tried_pair], merge, bonus)
         slope = np.concatenate([slope[best], tried[0]])
         shift = np.concatenate([shift[best], tried[1]])
         pair = np.concatenate([pair[best], tried_pair])
         score = np.concatenate([score[best], new])
         angle = np.concatenate([angle[best], new_angle])
-    best = np.argmax(score)
-    if not np.isfinite(score[best]):
+    won = np.argmax(score)
+    if not np.isfinite(score[won]):
         return None
-    i, j = order[pairs[pair[best]]]
+    i, j = order[pairs[pair[won]]]
     fold = Fold(
-        float(slope[best] * scale),
-        float((low + high) / 2 + shift[best] / scale),
-        float(angle[best]),
+        float(slope[won] * scale),
+        float((low + high) / 2 + shift[won] / scale),
+        float(angle[won]),
     )
     return fold, i, j
 
@@ -139,9 +148,10 @@ def _pairs(labels, rng, width, merge):
     return np.array(same, int).reshape(-1, 2)
 
 
-def _score(points, slope, shift, i, j, merge, bonus):
-    """Scores folds that bring i onto j; -inf is of no use. Also returns the angles."""
+def _score(points, slope, shift, pairs, merge, bonus):
+    """Scores folds that bring pairs together; -inf is of no use. Also the angles."""
     u, error, labels = points
+    i, j = pairs.T
     row = np.arange(len(slope))
     w = slope[:, None] * (u - shift[:, None])
     theta = np.arctan2(1, w)

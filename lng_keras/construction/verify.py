@@ -2,6 +2,8 @@
 
 import contextlib
 import typing
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ class Verification(typing.NamedTuple):
     bits: int
 
 
-def verify(model, x, labels, bits=None):
+def verify(model: Any, x: Any, labels: Any, bits: int | None = None) -> Verification:
     """Evaluates a network in ball arithmetic and compares its outputs with labels.
 
     The weights are taken as the exact numbers that they are. Each operation returns a
@@ -56,7 +58,9 @@ def verify(model, x, labels, bits=None):
     )
 
 
-def decide(model, x, bits=None):
+def decide(
+    model: Any, x: Any, bits: int | None = None
+) -> tuple[list[int | None], list[float], int]:
     """Finds the largest logit of each sample.
 
     Args:
@@ -66,23 +70,26 @@ def decide(model, x, bits=None):
         proved to be the largest, and by how much it is, a lower bound; and the bits.
     """
     x = np.asarray(x, np.float64).reshape(len(x), -1)
-    winners, margins = [None] * len(x), [float("nan")] * len(x)
+    winners: list[int | None] = [None] * len(x)
+    margins = [float("nan")] * len(x)
     depth = model.depth
     most = bits or max(64 * depth, 8 * _FEWEST_BITS)
     bits = bits or _FEWEST_BITS
     while True:
         with precision(bits):
-            layers = _layers(model)
+            weights, epsilons = _layers(model)
             for k, sample in enumerate(x):
                 if winners[k] is None:
-                    winners[k], margins[k] = _largest(_logits(*layers, sample))
+                    winners[k], margins[k] = _largest(
+                        _logits(weights, epsilons, sample)
+                    )
         if None not in winners or bits >= most:
             return winners, margins, bits
         bits = min(2 * bits, most)
 
 
 @contextlib.contextmanager
-def precision(bits):
+def precision(bits: int) -> Iterator[None]:
     """Ball arithmetic with this many bits of mantissa, inside the block."""
     from flint import ctx
 
@@ -93,7 +100,7 @@ def precision(bits):
         ctx.prec = before
 
 
-def exact(array):
+def exact(array: Any) -> np.ndarray:
     """Numbers of a dtype, or balls, as an object array of balls."""
     from flint import arb
 

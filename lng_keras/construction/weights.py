@@ -1,5 +1,8 @@
 """The weights of the network that folds a line as a plan says."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 WIDTH = 3
@@ -8,7 +11,14 @@ _VECTORS = (1, -1, 0), (1, 1, -2)
 _SQUARED_LENGTHS = 2, 6
 
 
-def network_weights(direction, offset, folds, thresholds, order, sqrt=np.sqrt):
+def network_weights(
+    direction: np.ndarray,
+    offset: Any,
+    folds: Sequence[Any],
+    thresholds: np.ndarray,
+    order: np.ndarray,
+    sqrt: Callable[[int], Any] = np.sqrt,
+) -> list[np.ndarray]:
     """The kernels and biases of the network, as `set_weights` takes them.
 
     Args:

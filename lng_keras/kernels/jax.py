@@ -5,6 +5,7 @@ derivative is reverse mode; its own derivatives come from JAX.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,16 @@ import keras
 from jax import lax
 
 from lng_keras.kernels import reference, strided
-from lng_keras.kernels.spec import space_and_channels
+from lng_keras.kernels.spec import Spec, Tensor, space_and_channels
 
 
-def normalize(x, gamma, beta, spec, kernel="auto"):
+def normalize(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    spec: Spec,
+    kernel: str = "auto",
+) -> Tensor:
     """As `reference.normalize`; `kernel` is "auto" or "pallas"."""
     view = space_and_channels(x, spec) if x.size else None
     if view is None or view[1] != "last":
@@ -51,7 +58,7 @@ def _on_each_device(rows):
     return None if rows.shape[0] % mesh.size else over(mesh)
 
 
-def over(mesh):
+def over(mesh: jax.sharding.Mesh) -> Callable[..., Tensor]:
     """`_normalize` for rows spread over all axes of a `jax.sharding.Mesh`."""
     spread = jax.sharding.PartitionSpec(mesh.axis_names)
     whole = jax.sharding.PartitionSpec()

@@ -17,11 +17,14 @@ blocks are `(rows, channels)` or `(channels, rows)`.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
+
+from lng_keras.kernels.spec import Spec, Tensor
 
 LANES = 128
 # The widest product that still costs less than the memory it saves.
@@ -30,7 +33,7 @@ WIDEST_TILE = 512
 BLOCK_BYTES = 6 << 20
 
 
-def tile_width(channels, size):
+def tile_width(channels: int, size: int) -> int | None:
     """Channels worked on at once: whole groups and whole lanes, or None if too many.
 
     A group of all channels needs no tile: 0.
@@ -43,18 +46,18 @@ def tile_width(channels, size):
     return width if width <= WIDEST_TILE else None
 
 
-def supports(channels, size, dtype):
+def supports(channels: int, size: int, dtype: Any) -> bool:
     return dtype in (jnp.float32, jnp.bfloat16) and (
         tile_width(channels, size) is not None
     )
 
 
-def channels_axis(channels):
+def channels_axis(channels: int) -> int:
     """The axis of the channels in a block: 1 where they fill the lanes, else 0."""
     return 0 if channels % LANES else 1
 
 
-def block_rows(rows, channels, arrays, itemsize):
+def block_rows(rows: int, channels: int, arrays: int, itemsize: int) -> int:
     """Rows of a block: as many as fit `BLOCK_BYTES`, twice for double buffering.
 
     Args:
@@ -69,7 +72,14 @@ def block_rows(rows, channels, arrays, itemsize):
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "spec", "interpret"))
-def forward(x, gamma, beta, groups, spec, interpret=False):
+def forward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    groups: int,
+    spec: Spec,
+    interpret: bool = False,
+) -> Tensor:
     """The normalized rows.
 
     Args:
@@ -102,7 +112,14 @@ def forward(x, gamma, beta, groups, spec, interpret=False):
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "spec", "interpret"))
-def backward(x, gamma, dy, groups, spec, interpret=False):
+def backward(
+    x: Tensor,
+    gamma: Tensor | None,
+    dy: Tensor,
+    groups: int,
+    spec: Spec,
+    interpret: bool = False,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The gradients of the rows, `(n, c)`, and of gamma and beta, `(c,)` float32."""
     form = _Form(x, groups, arrays=3)
     weights = [] if gamma is None else [gamma]

@@ -13,15 +13,19 @@ shape and dtype of `x`, with statistics in float32 or wider.
 
 from keras import ops
 
-from lng_keras.kernels.spec import split, statistics_dtype
+from lng_keras.kernels.spec import Spec, Tensor, split, statistics_dtype
 
 
-def normalize(x, gamma, beta, spec):
+def normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """Normalizes the groups of `x`; `spec` says what a group is."""
     return forward(x, gamma, beta, spec)[0]
 
 
-def forward(x, gamma, beta, spec):
+def forward(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the normalized `x`, and each group's mean and inverse deviation.
 
     Subtracts one element of the group, the pivot, before the mean: the mean of
@@ -46,7 +50,15 @@ def forward(x, gamma, beta, spec):
     return ops.cast(ops.reshape(y, view.original), x.dtype), mean, inverse
 
 
-def backward(x, gamma, beta, mean, inverse, dy, spec):
+def backward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    inverse: Tensor,
+    dy: Tensor,
+    spec: Spec,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Returns the gradients of `x`, `gamma` and `beta` (None where they are None).
 
     With z the normalized `x` and t = dy * gamma, per group:

@@ -1,9 +1,11 @@
 """What a group is: the arguments of a kernel and the view that splits the channels."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
+
+Tensor = Any  # of the backend that runs, or one that it traces
 
 
 class Spec(NamedTuple):
@@ -17,12 +19,12 @@ class Spec(NamedTuple):
     """
 
     groups: int
-    axes: tuple
+    axes: tuple[int, ...]
     epsilon: float
     subtract_mean: bool
 
     @property
-    def channel_axis(self):
+    def channel_axis(self) -> int:
         return self.axes[-1]
 
 
@@ -37,15 +39,15 @@ class View(NamedTuple):
     per_channel: the shape in which `(c,)` weights broadcast against the view.
     """
 
-    shape: tuple
-    original: tuple
-    axes: tuple
-    first: tuple
-    channels: tuple
-    per_channel: tuple
+    shape: tuple[Any, ...]
+    original: tuple[Any, ...]
+    axes: tuple[int, ...]
+    first: tuple[slice, ...]
+    channels: tuple[int, int]
+    per_channel: tuple[int, ...]
 
 
-def split(x, spec):
+def split(x: Tensor, spec: Spec) -> View:
     """Returns the `View` of `x` in which each group has an axis of its own."""
     channel_axis = spec.channel_axis
     original = known_shape(x)
@@ -65,7 +67,7 @@ def split(x, spec):
     )
 
 
-def known_shape(x):
+def known_shape(x: Tensor) -> tuple[Any, ...]:
     """The shape of `x` with -1 for one unknown size and tensors for more."""
     unknown = [i for i, size in enumerate(x.shape) if not isinstance(size, int)]
     if len(unknown) > 1:
@@ -73,13 +75,15 @@ def known_shape(x):
     return tuple(-1 if i in unknown else size for i, size in enumerate(x.shape))
 
 
-def statistics_dtype(x):
+def statistics_dtype(x: Tensor) -> str:
     """float64 for float64 and float32 for every other dtype."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return "float64" if dtype == "float64" else "float32"
 
 
-def space_and_channels(x, spec):
+def space_and_channels(
+    x: Tensor, spec: Spec
+) -> tuple[tuple[int, int, int], str] | None:
     """Returns `((n, s, c), "last")`, `((n, c, s), "first")` or None.
 
     The three axes to which fast kernels reshape without moving data. With "last"

@@ -9,9 +9,12 @@ are summed in levels of four slices.
 Rows `(n, s, c)` with `s > 1` share statistics over `s` (the joint form).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from keras import ops
 
-from lng_keras.kernels.spec import statistics_dtype
+from lng_keras.kernels.spec import Spec, Tensor, statistics_dtype
 
 # One level reads a row once per slice: past eight slices two levels are faster.
 WIDEST = 8
@@ -19,7 +22,7 @@ WIDEST = 8
 MOST = 16
 
 
-def levels(size):
+def levels(size: int) -> list[int] | None:
     """The factors of `size` by which to sum, first to last, or None if none do."""
     factors = []
     while size > WIDEST:
@@ -31,7 +34,13 @@ def levels(size):
     return factors if max(factors) <= MOST else None
 
 
-def forward(x, gamma, beta, spec, wall):
+def forward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    spec: Spec,
+    wall: Callable[..., Any],
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.forward`, for rows `(n, s, c)`.
 
     Args:
@@ -62,7 +71,16 @@ def forward(x, gamma, beta, spec, wall):
     return ops.cast(y, x.dtype), mean, inverse
 
 
-def backward(x, gamma, beta, mean, inverse, dy, spec, wall):
+def backward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    inverse: Tensor,
+    dy: Tensor,
+    spec: Spec,
+    wall: Callable[..., Any],
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """As `reference.backward`, for rows `(n, s, c)`."""
     size = x.shape[-1] // spec.groups
     wide = ops.cast(x, statistics_dtype(x))

@@ -9,10 +9,10 @@ import math
 
 from keras import ops
 
-from lng_keras.kernels.spec import statistics_dtype
+from lng_keras.kernels.spec import Spec, Tensor, statistics_dtype
 
 
-def supports(x, spec):
+def supports(x: Tensor, spec: Spec) -> bool:
     """Whether statistics cover all of space, and the channels are last."""
     *space, channel = range(1, len(x.shape))
     return (
@@ -23,7 +23,9 @@ def supports(x, spec):
     )
 
 
-def forward(x, gamma, beta, spec):
+def forward(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.forward`; the mean and inverse deviation are `(n, 1, c)`."""
     rows, groups = _rows(x, spec), spec.groups
     u, mean = _pivoted(rows, spec), None
@@ -38,7 +40,15 @@ def forward(x, gamma, beta, spec):
     return ops.cast(ops.reshape(y, (-1, *x.shape[1:])), x.dtype), mean, inverse
 
 
-def backward(x, gamma, beta, mean, inverse, dy, spec):
+def backward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    inverse: Tensor,
+    dy: Tensor,
+    spec: Spec,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """As `reference.backward`.
 
     With u = z / inverse, the sums over space of dy and dy * u give all the rest:

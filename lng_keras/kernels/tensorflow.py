@@ -6,9 +6,12 @@ Between the passes only `x` and two numbers a group are kept.
 import tensorflow as tf
 
 from lng_keras.kernels import reference, summed
+from lng_keras.kernels.spec import Spec, Tensor
 
 
-def normalize(x, gamma, beta, spec):
+def normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """As `reference.normalize`."""
     form = summed if summed.supports(x, spec) else reference
     # Read here: a variable inside a custom gradient is an error in TensorFlow.

@@ -7,9 +7,12 @@ import torch
 
 from lng_keras._base.private.torch import transforms_are_active
 from lng_keras.kernels import reference, summed, torch_cpu
+from lng_keras.kernels.spec import Spec, Tensor
 
 
-def normalize(x, gamma, beta, spec):
+def normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> Tensor:
     """As `reference.normalize`."""
     if _is_traced(x):
         return reference.normalize(x, gamma, beta, spec)

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from lng_keras.kernels.spec import space_and_channels, statistics_dtype
+from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, statistics_dtype
 
 # A block has about this many numbers: 4 MB in float32.
 BLOCK = 1 << 20
@@ -20,7 +20,7 @@ FEW, FEW_OVER_SPACE = 16, 8
 LONG = 1024
 
 
-def supports(x, spec):
+def supports(x: Tensor, spec: Spec) -> bool:
     """Whether `x` is on a CPU, not empty, and its axes are of a form known here."""
     return (
         x.device.type == "cpu"
@@ -29,12 +29,14 @@ def supports(x, spec):
     )
 
 
-def forward(x, gamma, beta, spec):
+def forward(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.forward`."""
     layout = _layout(x, spec)
     rows, gamma, beta = layout.rows(x), layout.weight(gamma), layout.weight(beta)
     y = torch.empty(rows.shape, dtype=layout.dtype)
-    mean = layout.empty_statistics() if spec.subtract_mean else None
+    mean: Tensor = layout.empty_statistics() if spec.subtract_mean else None
     inverse = layout.empty_statistics()
     for block in layout.blocks():
         z = _pivoted(rows[block], spec, layout)
@@ -59,11 +61,21 @@ def forward(x, gamma, beta, spec):
     return y.view(x.shape).to(x.dtype), mean, inverse
 
 
-def backward(x, gamma, beta, mean, inverse, dy, spec):
+def backward(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    inverse: Tensor,
+    dy: Tensor,
+    spec: Spec,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """As `reference.backward`."""
     layout = _layout(x, spec)
     rows, drows = layout.rows(x), layout.rows(dy)
     dx = torch.empty(rows.shape, dtype=layout.dtype)
+    dgamma: Tensor
+    dbeta: Tensor
     dgamma, dbeta = (
         None if w is None else torch.zeros(w.shape, dtype=layout.dtype)
         for w in (gamma, beta)

@@ -5,6 +5,8 @@ direction costs a small multiple of one evaluation of the function, at any d.
 """
 
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,9 @@ import numpy as np
 from lng_keras import kernels
 
 
-def as_function(fn_or_model, x):
+def as_function(
+    fn_or_model: Callable[[Any], Any] | keras.layers.Layer, x: Any
+) -> Callable[[Any], Any]:
     """Returns a function of a tensor; a layer or model is called for inference.
 
     Args:
@@ -36,7 +40,7 @@ def as_function(fn_or_model, x):
     return fn
 
 
-def compute_dtype(fn_or_model, x):
+def compute_dtype(fn_or_model: Any, x: Any) -> str:
     """The dtype to differentiate in: float64 if asked for, otherwise float32.
 
     A model decides by its own dtype, since it casts whatever it is given. Half
@@ -60,7 +64,7 @@ class SecondDerivative:
     compiles again.
     """
 
-    def __init__(self, fn):
+    def __init__(self, fn: Callable[..., Any]):
         def flat(*xs):
             y = fn(*xs)
             if isinstance(y, (list, tuple, dict)):
@@ -78,7 +82,9 @@ class SecondDerivative:
             )
         self._run = _BACKENDS[backend](flat)
 
-    def __call__(self, xs, us, vs):
+    def __call__(
+        self, xs: Sequence[Any], us: Sequence[Any], vs: Sequence[Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
         tensors = [[keras.ops.convert_to_tensor(a) for a in xu] for xu in (xs, us, vs)]
         with kernels.use("reference"):
             first, second = self._run(*tensors)

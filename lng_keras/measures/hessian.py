@@ -1,6 +1,8 @@
 """H(f; x), the paper's measure of nonlinearity: exact, estimated, in closed form."""
 
 import typing
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +17,11 @@ class Estimate(typing.NamedTuple):
     standard_error: np.ndarray
 
 
-def hessian_nonlinearity(fn_or_model, x, batch_size=1024):
+def hessian_nonlinearity(
+    fn_or_model: Callable[[Any], Any] | keras.layers.Layer,
+    x: Any,
+    batch_size: int = 1024,
+) -> np.ndarray:
     """H(f; x) = sum_i ||Hessian of f_i at x||_F^2, for each sample of `x`.
 
     Exact up to rounding, by forward mode along every pair of coordinates: d (d + 1) / 2
@@ -64,8 +70,12 @@ def hessian_nonlinearity(fn_or_model, x, batch_size=1024):
 
 
 def hessian_nonlinearity_estimate(
-    fn_or_model, x, num_samples=64, seed=0, batch_size=256
-):
+    fn_or_model: Callable[[Any], Any] | keras.layers.Layer,
+    x: Any,
+    num_samples: int = 64,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> Estimate:
     """H(f; x) estimated for d in the thousands, with a standard error.
 
     H = E ||D^2 f(x)[u, v]||^2 over independent standard normal u and v, and each draw
@@ -103,7 +113,9 @@ def hessian_nonlinearity_estimate(
     return Estimate(curvature.mean(axis=1), error)
 
 
-def normalization_nonlinearity(x, groups=1, epsilon=0.0):
+def normalization_nonlinearity(
+    x: Any, groups: int = 1, epsilon: float = 0.0
+) -> np.ndarray:
     """H(LN-G; x) in closed form, in O(d); `groups=1` is LN.
 
     With rho = sigma^2 / (sigma^2 + epsilon) in each group of c channels,
@@ -142,7 +154,7 @@ def normalization_nonlinearity(x, groups=1, epsilon=0.0):
     return parts.sum(axis=-1)
 
 
-def amplification_bound(d, groups):
+def amplification_bound(d: int, groups: Any) -> Any:
     """The bound H(LN-G; x) / H(LN; x) >= g (d - 2g) / (d - 2), for every x.
 
     It is >= 1 exactly for g <= d / 3, largest at g = d / 4 (groups of four, where it is
@@ -168,7 +180,13 @@ def amplification_bound(d, groups):
     return float(bound) if bound.ndim == 0 else bound
 
 
-def squared_derivatives(fn, xs, draws, directions, batch_size):
+def squared_derivatives(
+    fn: Callable[..., Any],
+    xs: Sequence[np.ndarray],
+    draws: int,
+    directions: Callable[[np.ndarray], Sequence[tuple[np.ndarray, np.ndarray]]],
+    batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """`||J u||^2` and `||D^2 f[u, v]||^2` for `draws` pairs (u, v) at each point.
 
     Args:
@@ -191,7 +209,8 @@ def squared_derivatives(fn, xs, draws, directions, batch_size):
         # Every batch has the same size, so that it is compiled once.
         padding = (0, batch_size - len(rows))
         points = np.pad(rows, padding, mode="edge") // draws
-        us, vs = [], []
+        us: list[np.ndarray] = []
+        vs: list[np.ndarray] = []
         for x, (u, v) in zip(xs, directions(rows), strict=True):
             for batch, w in ((us, u), (vs, v)):
                 w = np.pad(w, (padding, (0, 0)))

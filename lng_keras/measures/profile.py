@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import io
+import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,7 +46,7 @@ class LayerNonlinearity:
 class NonlinearityProfile:
     """The rows of `profile_nonlinearity`, in the order of the model's layers."""
 
-    rows: tuple
+    rows: tuple[LayerNonlinearity, ...]
 
     def __str__(self):
         """The rows as a Markdown table."""
@@ -58,7 +60,7 @@ class NonlinearityProfile:
             )
         return "\n".join(lines)
 
-    def to_csv(self, path):
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes one line a layer, the file whole or not at all."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -66,7 +68,7 @@ class NonlinearityProfile:
         writer.writerows(dataclasses.astuple(r) for r in self.rows)
         files.write(path, text.getvalue())
 
-    def plot(self):
+    def plot(self) -> Any:
         """Draws nonlinearity and LSSR along the layers. Needs matplotlib.
 
         Returns:
@@ -92,8 +94,14 @@ class NonlinearityProfile:
 
 
 def profile_nonlinearity(
-    model, x, labels=None, num_points=16, num_samples=8, seed=0, batch_size=64
-):
+    model: keras.Model,
+    x: Any,
+    labels: Any = None,
+    num_points: int = 16,
+    num_samples: int = 8,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> NonlinearityProfile:
     """Measures every layer of a model at the activations that reach it.
 
     H itself does not compare layers: it has units, and it grows with width. Next to it
@@ -147,14 +155,17 @@ def profile_nonlinearity(
         fn, inputs = _as_called(layer)
         values = keras.Model(model.inputs, inputs).predict(points, verbose=0)
         values = [v.astype(compute_dtype(layer, v)) for v in keras.tree.flatten(values)]
+        h, nonlinearity, error = _measure(fn, values, num_samples, rng, batch_size)
         rows.append(
             LayerNonlinearity(
                 layer.name,
                 type(layer).__name__,
                 sum(v[0].size for v in values),
                 int(np.prod(layer.output.shape[1:])),
-                *_measure(fn, values, num_samples, rng, batch_size),
-                lssr=None if labels is None else _lssr(model, layer, x, labels),
+                h,
+                nonlinearity,
+                error,
+                None if labels is None else _lssr(model, layer, x, labels),
             )
         )
     return NonlinearityProfile(tuple(rows))

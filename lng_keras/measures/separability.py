@@ -1,11 +1,13 @@
 """How linearly separable classes are: SSR, its lower bound LSSR, and least squares."""
 
+from typing import Any
+
 import numpy as np
 
 _ROWS = 8192  # rows held in float64 at once
 
 
-def sum_of_squares_ratio(x, labels):
+def sum_of_squares_ratio(x: Any, labels: Any) -> float:
     """SSR = sum over classes of SS(X_k) / SS(X), SS the squares about the mean.
 
     In [0, 1]: 0 if each class is one point, 1 if all classes have the same mean. A
@@ -37,7 +39,7 @@ def sum_of_squares_ratio(x, labels):
     return float(min(within / total, 1.0)) if total > 0 else 1.0
 
 
-def linear_sum_of_squares_ratio(x, labels):
+def linear_sum_of_squares_ratio(x: Any, labels: Any) -> float:
     """LSSR: the lowest SSR that any linear map of the samples reaches.
 
     The smallest generalized eigenvalue of the within-class and the total scatter, on
@@ -83,7 +85,7 @@ def linear_sum_of_squares_ratio(x, labels):
     return float(np.clip(1 - largest**2, 0.0, 1.0))
 
 
-def least_squares_accuracy(x, labels):
+def least_squares_accuracy(x: Any, labels: Any) -> float:
     """Training accuracy of the linear classifier that least squares fits.
 
     Regresses the one-hot labels on the features and a constant, and predicts the
@@ -109,7 +111,7 @@ def least_squares_accuracy(x, labels):
     right = 0
     for block, k in _blocks(x, classes, mean):
         outputs = (block * scale) @ weights + counts / len(x)
-        right += np.count_nonzero(outputs.argmax(axis=1) == k)
+        right += int(np.count_nonzero(outputs.argmax(axis=1) == k))
     return float(right / len(x))
 
 

@@ -1,23 +1,26 @@
 """`swap_normalization`: plans a swap, rebuilds the model and carries the weights."""
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 import keras
 from keras import saving
 
 from lng_keras.normalization import GroupLayerNormalization
 from lng_keras.swap import norms, rebuild, transfer
 from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
-from lng_keras.swap.walk import matches, text, walk
+from lng_keras.swap.walk import Steps, matches, text, walk
 
 
 def swap_normalization(
-    model,
-    to=GroupLayerNormalization,
-    group_size=None,
-    groups=None,
-    where=None,
-    over_space=None,
-    indivisible="nearest",
-):
+    model: keras.layers.Layer,
+    to: norms.Target = GroupLayerNormalization,
+    group_size: norms.Count = None,
+    groups: norms.Count = None,
+    where: str | Iterable[str] | Callable[[norms.Norm], Any] | None = None,
+    over_space: bool | None = None,
+    indivisible: str = "nearest",
+) -> tuple[keras.layers.Layer, SwapReport]:
     """Returns a copy of `model` with its normalizations replaced, and a report.
 
     All other weights are carried over bit for bit, and gamma and beta of the
@@ -60,12 +63,14 @@ def swap_normalization(
         RuntimeError: if the config of a subclassed layer does not rebuild it.
     """
     _check(model, to, group_size, groups, over_space, indivisible)
-    rows, made, originals = [], {}, {}
+    rows: list[Row] = []
+    made: dict[Steps, keras.layers.Layer] = {}
+    originals: dict[str, norms.Norm] = {}
     for steps, norm in find(model, subclasses=to not in norms.CONVERTERS):
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
         rows.append(row)
         if not norm.shape:
-            row.reason = norms.reason_to_keep(norm.layer)
+            row.reason = norms.reason_to_keep(norm.layer) or ""
             continue
         if not matches(where, norm):
             row.status = LEFT_OUT
@@ -84,7 +89,9 @@ def swap_normalization(
     return _apply(model, rows, made, originals)
 
 
-def find(model, subclasses=False):
+def find(
+    model: keras.layers.Layer, subclasses: bool = False
+) -> Iterator[tuple[Steps, norms.Norm]]:
     """Yields `(steps, norm)` for each normalization of a built model.
 
     A norm that a swap keeps whatever it puts in has no shape. So have subclasses of
@@ -199,12 +206,15 @@ def _scope(classes):
     return scope
 
 
-def copy_model(model):
+def copy_model(model: keras.Model) -> keras.Model:
     """A copy of a built model, all weights carried over."""
     return _apply(model, [], {}, {})[0]
 
 
-def restore(model, originals):
+def restore(
+    model: keras.Model,
+    originals: dict[str, tuple[type, dict[str, Any], dict[str, Any]]],
+) -> tuple[keras.Model, SwapReport]:
     """Puts back the layers of `originals`: path -> (class, serialized, weights)."""
 
     def original(norm):

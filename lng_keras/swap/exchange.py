@@ -9,7 +9,7 @@ from lng_keras.swap.serialized import make
 from lng_keras.swap.walk import below, children, functional_class, walk
 
 
-def exchange(root):
+def exchange(root: keras.layers.Layer) -> None:
     """Puts the layers of `root._swaps` in their places, as far as not done yet.
 
     Sublayers made in the constructor are exchanged before `root` is built, those

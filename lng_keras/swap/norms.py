@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -40,21 +42,21 @@ class Norm:
 
     path: str
     layer: keras.layers.Layer
-    shape: tuple
-    axes: tuple
+    shape: Any  # tuple; None of a norm that is kept whatever comes
+    axes: tuple[int, ...]
     groups: int
     subtract_mean: bool
 
     @property
-    def channels(self):
+    def channels(self) -> Any:
         return self.shape[self.axes[-1]]
 
     @property
-    def over_space(self):
+    def over_space(self) -> bool:
         return len(self.axes) > 1
 
 
-def is_normalization(layer):
+def is_normalization(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is, or by its name seems to be, a normalization."""
     if isinstance(layer, _OTHERS):
         return False
@@ -62,7 +64,7 @@ def is_normalization(layer):
     return isinstance(layer, KNOWN) or name.endswith(("Normalization", "Norm"))
 
 
-def reason_to_keep(layer, subclasses=False):
+def reason_to_keep(layer: keras.layers.Layer, subclasses: bool = False) -> str | None:
     """Why `layer` is not to be described, or None if it is.
 
     Args:
@@ -79,7 +81,7 @@ def reason_to_keep(layer, subclasses=False):
     return None
 
 
-def describe(layer, path):
+def describe(layer: keras.layers.Layer, path: str) -> Norm:
     """Returns the `Norm` of a built layer, of a class in `KNOWN` or below one."""
     shape = input_shape(layer)
     axes = resolve_axes(layer.axis, len(shape)) if shape else ()
@@ -101,13 +103,15 @@ def describe(layer, path):
     return Norm(path, layer, shape, axes, groups, subtract_mean)
 
 
-def input_shape(layer):
+def input_shape(layer: keras.layers.Layer) -> Any:
     """The shape a layer was built for, or None: unknown, or one of several."""
     shape = (layer.get_build_config() or {}).get("input_shape")
     return None if shape is None else tuple(shape)
 
 
-def choose_group_size(channels, wanted, over_space=False):
+def choose_group_size(
+    channels: int, wanted: float, over_space: bool = False
+) -> int | None:
     """The divisor of `channels` nearest to `wanted` in ratio.
 
     The smaller of two as near, and not below 3 (2 channels a group is a sign
@@ -174,7 +178,9 @@ def _center_scale(layer):
     return dict(center=layer.center, scale=layer.scale)
 
 
-def to_group_layer_norm(norm, groups, over_space):
+def to_group_layer_norm(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     axes = _target_axes(norm, over_space)
     return GroupLayerNormalization(
         **groups,
@@ -186,7 +192,9 @@ def to_group_layer_norm(norm, groups, over_space):
     )
 
 
-def to_positional(norm, groups, over_space):
+def to_positional(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     channel_axis = norm.axes[-1]
     last = channel_axis == len(norm.shape) - 1
     return PositionalGroupLayerNormalization(
@@ -199,7 +207,9 @@ def to_positional(norm, groups, over_space):
     )
 
 
-def to_layer_norm(norm, groups, over_space):
+def to_layer_norm(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     axes = _weighted_axes(norm, over_space)
     return layers.LayerNormalization(
         axis=_compact(axes, len(norm.shape)),
@@ -209,7 +219,9 @@ def to_layer_norm(norm, groups, over_space):
     )
 
 
-def to_group_norm(norm, groups, over_space):
+def to_group_norm(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     count = groups.get("groups") or norm.channels // groups["group_size"]
     return layers.GroupNormalization(
         groups=count,
@@ -220,7 +232,9 @@ def to_group_norm(norm, groups, over_space):
     )
 
 
-def to_batch_norm(norm, groups, over_space):
+def to_batch_norm(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     return layers.BatchNormalization(
         axis=_compact(norm.axes[-1:], len(norm.shape)),
         **_base(norm),
@@ -229,7 +243,9 @@ def to_batch_norm(norm, groups, over_space):
     )
 
 
-def to_rms_norm(norm, groups, over_space):
+def to_rms_norm(
+    norm: Norm, groups: dict[str, Any], over_space: bool | None
+) -> keras.layers.Layer:
     axes = _weighted_axes(norm, over_space)
     return layers.RMSNormalization(axis=_compact(axes, len(norm.shape)), **_base(norm))
 
@@ -255,11 +271,24 @@ OVER_SPACE = {
 }
 
 
+# What to put in: a class of `CONVERTERS`, or a function that makes a layer or None.
+Target = type[keras.layers.Layer] | Callable[[Norm], keras.layers.Layer | None]
+# An argument: an int, a function from a norm to one, or None for the default.
+Count = int | Callable[[Norm], int] | None
+
+
 class Kept(Exception):
     """A normalization stays as it is; the message says why."""
 
 
-def replacement(norm, to, groups, group_size, over_space, indivisible):
+def replacement(
+    norm: Norm,
+    to: Target,
+    groups: Count,
+    group_size: Count,
+    over_space: bool | None,
+    indivisible: str,
+) -> tuple[keras.layers.Layer, str]:
     """Builds the layer that replaces `norm`.
 
     Returns:
@@ -320,7 +349,7 @@ def _groups(norm, to, groups, group_size, over_space, indivisible):
     return {"group_size": size}, f"{problem}: groups of {size} instead"
 
 
-def same(norm, layer):
+def same(norm: Norm, layer: keras.layers.Layer) -> bool:
     """Whether `layer` computes what the layer of `norm` does."""
     if type(layer) is not type(norm.layer):
         return False
@@ -349,11 +378,11 @@ def _count(layer, channels):
     return 1
 
 
-def target_names():
+def target_names() -> str:
     return ", ".join(c.__name__ for c in CONVERTERS)
 
 
-def label(layer):
+def label(layer: keras.layers.Layer) -> str:
     """The class of a norm with its groups, for the report."""
     name = type(layer).__name__
     for argument in ("group_size", "groups"):

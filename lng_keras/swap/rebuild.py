@@ -12,6 +12,7 @@ serialized layers that belong there.
 """
 
 import contextlib
+from typing import Any
 
 import keras
 from keras import saving
@@ -20,10 +21,10 @@ from lng_keras._base.private import graph, layers
 from lng_keras.swap.exchange import exchange
 from lng_keras.swap.serialized import make, unbuilt
 from lng_keras.swap.transfer import rename
-from lng_keras.swap.walk import below, functional_class
+from lng_keras.swap.walk import Steps, below, functional_class
 
 
-def rebuild(layer, swaps, memo):
+def rebuild(layer: Any, swaps: dict[Steps, Any], memo: dict[int, Any]) -> Any:
     """Returns a new copy of `layer` with `swaps` in place.
 
     Args:
@@ -74,12 +75,14 @@ def _call(layer, *args, **kwargs):
     return layer(*args, **kwargs)
 
 
-def is_plain(model):
+def is_plain(model: keras.layers.Layer) -> bool:
     """Whether a model is of Keras' own functional or sequential class."""
     return type(model) in (functional_class(), keras.Sequential)
 
 
-def swapped_copy(layer, swaps):
+def swapped_copy(
+    layer: keras.layers.Layer, swaps: dict[Steps, Any]
+) -> keras.layers.Layer:
     """A copy of a layer that makes its layers itself, with `swaps` in place."""
     if is_swapped(layer):
         swaps = {**layer._swaps, **swaps}
@@ -89,7 +92,7 @@ def swapped_copy(layer, swaps):
     return _swapped(original, config, swaps)
 
 
-def is_swapped(layer):
+def is_swapped(layer: Any) -> bool:
     """Whether the class of `layer` records an exchange."""
     return hasattr(type(layer), "_original")
 

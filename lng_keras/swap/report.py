@@ -2,6 +2,12 @@
 
 import dataclasses
 import html
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+
+from lng_keras._base.tables import aligned, as_html
 
 REPLACED, KEPT, LEFT_OUT = "replaced", "kept", "left out"
 
@@ -26,8 +32,8 @@ class Row:
     after: str = ""
     channels: int | None = None
     reason: str = ""
-    carried: list = dataclasses.field(default_factory=list)
-    lost: dict = dataclasses.field(default_factory=dict)
+    carried: list[str] = dataclasses.field(default_factory=list)
+    lost: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class SwapReport:
@@ -36,7 +42,7 @@ class SwapReport:
     Prints as a table and shows as one in a notebook. `restore(model)` goes back.
     """
 
-    def __init__(self, rows, restore=None):
+    def __init__(self, rows: Iterable[Row], restore: Callable[[keras.Model], Any]):
         self.rows = list(rows)
         self._restore = restore
 
@@ -44,18 +50,18 @@ class SwapReport:
         return [row for row in self.rows if row.status == status]
 
     @property
-    def replaced(self):
+    def replaced(self) -> list[Row]:
         return self._with(REPLACED)
 
     @property
-    def kept(self):
+    def kept(self) -> list[Row]:
         return self._with(KEPT)
 
     @property
-    def left_out(self):
+    def left_out(self) -> list[Row]:
         return self._with(LEFT_OUT)
 
-    def summary(self):
+    def summary(self) -> str:
         """One line: how many were replaced, kept and left out."""
         text = (
             f"{len(self.rows)} normalizations: {len(self.replaced)} replaced, "
@@ -64,12 +70,12 @@ class SwapReport:
         lost = sorted({name for row in self.rows for name in row.lost})
         return text + (f"; not carried: {', '.join(lost)}" if lost else "")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         rows = [dataclasses.asdict(row) for row in self.rows]
         return {"summary": self.summary(), "rows": rows}
 
-    def restore(self, model):
+    def restore(self, model: keras.Model) -> tuple[keras.Model, "SwapReport"]:
         """Puts the original normalizations back into a model that this swap made.
 
         What the swapped layers learned since is carried as in any swap; running
@@ -99,22 +105,8 @@ class SwapReport:
 
     def __str__(self):
         table = [self._HEAD, *self._cells()]
-        widths = [max(len(row[i]) for row in table) for i in range(5)]
-        lines = [
-            "  ".join(
-                [*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]
-            )
-            for row in table
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), self.summary()])
+        return "\n".join([*aligned(table), self.summary()])
 
     def _repr_html_(self):
-        def tr(cells, tag):
-            inside = "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells)
-            return f"<tr>{inside}</tr>"
-
-        body = "".join(tr(cells, "td") for cells in self._cells())
-        return (
-            f"<p>{html.escape(self.summary())}</p>"
-            f"<table>{tr(self._HEAD, 'th')}{body}</table>"
-        )
+        table = as_html(self._HEAD, self._cells())
+        return f"<p>{html.escape(self.summary())}</p>{table}"

@@ -1,6 +1,7 @@
 """Carries weights from a model to its swapped copy."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -15,11 +16,13 @@ class Carried:
     """The new layer of a norm, the names of weights it got, and those lost."""
 
     layer: keras.layers.Layer
-    names: list = dataclasses.field(default_factory=list)
-    lost: dict = dataclasses.field(default_factory=dict)  # name -> reason
+    names: list[str] = dataclasses.field(default_factory=list)
+    lost: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> reason
 
 
-def pairs(old, new, replaced):
+def pairs(
+    old: keras.layers.Layer, new: keras.layers.Layer, replaced: set[int]
+) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
     """Yields `(old layer, new layer)` from the model down, each layer once.
 
     Args:
@@ -67,7 +70,7 @@ def _alike(x, y):
     return type(x).__name__ == type(y).__name__ or (is_graph(x) and is_graph(y))
 
 
-def rename(old, new):
+def rename(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """Gives sublayers that name themselves the names they had, as far as they exist.
 
     Done before a copy is built, so that its variables are named as they were.
@@ -85,7 +88,9 @@ def rename(old, new):
     below(old, new, ())
 
 
-def copy_weights(old, new, replaced):
+def copy_weights(
+    old: keras.layers.Layer, new: keras.layers.Layer, replaced: set[int]
+) -> dict[int, Carried]:
     """Copies all weights but those of replaced norms, bit for bit.
 
     Returns:
@@ -115,7 +120,7 @@ def _copy_own(a, b):
         w.assign(keras.ops.copy(v.value))
 
 
-def weights_of(norm):
+def weights_of(norm: keras.layers.Layer) -> dict[str, np.ndarray]:
     """Returns `{"gamma": ..., "beta": ..., ...}` of a norm as arrays."""
     weights = {v.name: keras.ops.convert_to_numpy(v.value) for v in norm.weights}
     if isinstance(norm, layers.RMSNormalization):
@@ -123,7 +128,7 @@ def weights_of(norm):
     return weights
 
 
-def copy_norm(old, new):
+def copy_norm(old: keras.layers.Layer, new: keras.layers.Layer) -> Carried:
     """Carries gamma and beta from one normalization to another."""
     carried = Carried(new)
     before = weights_of(old)

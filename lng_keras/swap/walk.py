@@ -8,25 +8,29 @@ and hold no layer names: those that Keras makes up differ from one copy to the n
 
 import fnmatch
 import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 
 from lng_keras._base.private.layers import attributes
 
+Steps = tuple[tuple[str, Any], ...]
 
-def is_graph(layer):
+
+def is_graph(layer: Any) -> bool:
     """Whether `layer` is a functional or sequential model, subclasses included."""
     return isinstance(layer, (functional_class(), keras.Sequential))
 
 
 @functools.cache
-def functional_class():
+def functional_class() -> type:
     """The class of functional models, which Keras makes but does not export."""
     x = keras.Input((1,), name="x")
     return type(keras.Model(x, x, name="x"))
 
 
-def children(layer):
+def children(layer: keras.layers.Layer) -> Iterator[tuple[Steps, keras.layers.Layer]]:
     """Yields `(steps, child)` for the layers directly held by `layer`."""
     if is_graph(layer):
         for i, child in enumerate(layer.layers):
@@ -48,7 +52,10 @@ def _held(steps, value):
                 yield from _held((*steps, ("item", key)), item)
 
 
-def walk(root, stop=lambda layer: False):
+def walk(
+    root: keras.layers.Layer,
+    stop: Callable[[keras.layers.Layer], bool] = lambda layer: False,
+) -> Iterator[tuple[Steps, keras.layers.Layer]]:
     """Yields `(steps, layer)` for each layer below `root`, each layer once.
 
     It does not look inside layers for which `stop(layer)` is true.
@@ -67,13 +74,13 @@ def walk(root, stop=lambda layer: False):
     return below((), root)
 
 
-def below(swaps, *steps):
+def below(swaps: dict[Steps, Any], *steps: tuple[str, Any]) -> dict[Steps, Any]:
     """The swaps inside the place `steps`."""
     n = len(steps)
     return {place[n:]: new for place, new in swaps.items() if place[:n] == steps}
 
 
-def text(model, steps):
+def text(model: keras.layers.Layer, steps: Steps) -> str:
     """Writes steps as a path, such as "encoder/blocks[0].norm"."""
     path, here = "", model
     for kind, value in steps:
@@ -87,7 +94,9 @@ def text(model, steps):
     return path
 
 
-def matches(where, norm):
+def matches(
+    where: str | Iterable[str] | Callable[[Any], Any] | None, norm: Any
+) -> bool:
     """Whether `where` selects a norm: None, a pattern, several, or a predicate."""
     if where is None:
         return True

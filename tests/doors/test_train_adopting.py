@@ -7,6 +7,7 @@ import pytest
 
 from lng_keras._base.errors import UsageError
 from lng_keras.adopt import export as export_module
+from lng_keras.adopt.export.formats import PACKAGES
 from tests.command_line import TINY, call
 from zoo.training import flags as train_flags
 
@@ -24,7 +25,7 @@ def _clean_flags():
 
 def test_a_trained_model_is_exported_and_checked(tmp_path, capsys):
     kind = CAN[keras.config.backend()]
-    for package in export_module._PACKAGES[kind].get(keras.config.backend(), ()):
+    for package in PACKAGES[kind].get(keras.config.backend(), ()):
         pytest.importorskip(package)
     assert call(*TINY, f"--run_dir={tmp_path / 'run'}", f"--export={kind}") == 0
     assert f"Exported {tmp_path / 'run' / 'model'}_{kind}" in capsys.readouterr().out

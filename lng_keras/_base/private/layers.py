@@ -21,7 +21,7 @@ MODULES = Name("_modules", "to find layers that torch keeps apart", "torch", "2.
 # TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
 # attributes that begin like those: `_self_attention_layer_norm`.
 _TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
-_BOOKKEEPING = set()
+_BOOKKEEPING: set[str] = set()
 
 
 def flat(model):

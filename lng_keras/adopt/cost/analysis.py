@@ -16,6 +16,7 @@ by torch's count.
 
 import dataclasses
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,7 +48,7 @@ class Analysis:
     activation_bytes: int | None
 
 
-def sources():
+def sources() -> dict[str, str]:
     """Where the numbers of this backend come from, for the report."""
     backend = keras.config.backend()
     return {
@@ -56,7 +57,7 @@ def sources():
     }
 
 
-def analyze(layer, inputs):
+def analyze(layer: keras.layers.Layer, inputs: Any) -> Analysis:
     """Analyzes one inference call of a built layer or model.
 
     Args:

@@ -4,6 +4,11 @@ import csv
 import html
 import io
 import json
+from collections.abc import Iterator
+from typing import Any
+
+from lng_keras._base.tables import aligned, as_html
+from lng_keras.adopt.cost import picture
 
 
 class CostTable:
@@ -19,12 +24,17 @@ class CostTable:
         sources: dict, where FLOPs, memory and accuracy come from.
     """
 
-    def __init__(self, rows, environment, sources):
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        environment: dict[str, Any],
+        sources: dict[str, str],
+    ):
         self.rows = rows
         self.environment = environment
         self.sources = sources
 
-    def columns(self):
+    def columns(self) -> list[str]:
         """Names of the compared columns, in order."""
         names = ["accuracy, %"] if self.has_accuracy else []
         names += ["parameters", "weight MB", "MFLOPs", "activation MB"]
@@ -34,10 +44,10 @@ class CostTable:
         ]
 
     @property
-    def has_accuracy(self):
+    def has_accuracy(self) -> bool:
         return any(row.get("accuracy") is not None for row in self.rows)
 
-    def values(self, row):
+    def values(self, row: dict[str, Any]) -> list[float | None]:
         """The numbers of a row in the order of `columns`; None where unknown."""
         values = [_scaled(row.get("accuracy"), 0.01)] if self.has_accuracy else []
         values += [
@@ -48,7 +58,7 @@ class CostTable:
         ]
         return values + [entry["median_ms"] for entry in row["latency"]]
 
-    def cells(self):
+    def cells(self) -> Iterator[list[str]]:
         """Text of each row: the value, its spread and how it compares to the first."""
         base = self.values(self.rows[0])
         for row in self.rows:
@@ -65,7 +75,7 @@ class CostTable:
                 _number(v) + _spread(s) + _ratio(v, r) for v, r, s in columns
             ]
 
-    def footer(self):
+    def footer(self) -> str:
         """What the numbers mean, in one paragraph."""
         e = self.environment
         text = (
@@ -91,12 +101,12 @@ class CostTable:
             text += f" Accuracy: {self.sources['accuracy']}."
         return f"{text} xN: relative to the first row."
 
-    def busy(self):
+    def busy(self) -> bool:
         """Whether other programs took more than a tenth of the CPUs meanwhile."""
         e = self.environment
         return (e.get("other_cpus") or 0) > 0.1 * e["threads"]
 
-    def layer_rows(self):
+    def layer_rows(self) -> list[dict[str, Any]]:
         """One dict a measured layer: of which model, `path`, `class`, costs."""
         return [
             {"model": row["name"], **layer}
@@ -104,7 +114,7 @@ class CostTable:
             for layer in row["layers"]
         ]
 
-    def layer_columns(self):
+    def layer_columns(self) -> list[str]:
         """Names of the columns of `layer_cells`."""
         names = ["path", "model", "class", "parameters", "kFLOPs", "activation KB"]
         return names + [
@@ -112,7 +122,7 @@ class CostTable:
             for entry in self.rows[0]["latency"]
         ]
 
-    def layer_cells(self):
+    def layer_cells(self) -> Iterator[list[str]]:
         """Text of each measured layer, those of one path together."""
         unknown = [{"median_ms": None}] * len(self.rows[0]["latency"])
         # Sorting is stable: of one path, the models are in their order.
@@ -126,25 +136,20 @@ class CostTable:
             names = [layer["path"], layer["model"], layer["class"]]
             yield names + [_number(number) for number in numbers]
 
-    def layer_text(self):
+    def layer_text(self) -> str:
         """The measured layers as an aligned table, or "" if there are none."""
         rows = list(self.layer_cells())
-        return "\n".join(_aligned([self.layer_columns(), *rows])) if rows else ""
+        return "\n".join(aligned([self.layer_columns(), *rows])) if rows else ""
 
     def __str__(self):
         table = [["model", *self.columns()], *self.cells()]
-        return "\n".join([*_aligned(table), self.footer()])
+        return "\n".join([*aligned(table), self.footer()])
 
     def _repr_html_(self):
-        def tr(cells, tag):
-            inside = "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells)
-            return f"<tr>{inside}</tr>"
+        table = as_html(["model", *self.columns()], self.cells())
+        return f"{table}<p>{html.escape(self.footer())}</p>"
 
-        body = "".join(tr(cells, "td") for cells in self.cells())
-        head = tr(["model", *self.columns()], "th")
-        return f"<table>{head}{body}</table><p>{html.escape(self.footer())}</p>"
-
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; `from_dict` reads it."""
         return {
             "rows": self.rows,
@@ -153,13 +158,13 @@ class CostTable:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "CostTable":
         return cls(data["rows"], data["environment"], data["sources"])
 
-    def to_json(self):
+    def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1)
 
-    def to_csv(self):
+    def to_csv(self) -> str:
         """One line a model, and one a measured layer of it."""
         out = io.StringIO()
         writer = csv.writer(out)
@@ -185,49 +190,9 @@ class CostTable:
                 )
         return out.getvalue()
 
-    def picture(self):
+    def picture(self) -> Any:
         """A matplotlib figure: latency by model, and memory beside it."""
-        from lng_keras._base.extras import needed
-
-        figures = needed("matplotlib.figure", "report")
-        count = len(self.rows[0]["latency"])
-        figure = figures.Figure(figsize=(7, 1.2 + 0.45 * len(self.rows) * 2))
-        axes = figure.subplots(1, 2, sharey=True)
-        names = [row["name"] for row in self.rows]
-        height = 0.8 / max(count, 1)
-        for k in range(count):
-            entries = [row["latency"][k] for row in self.rows]
-            medians = [entry["median_ms"] for entry in entries]
-            base = medians[0]
-            error = [
-                [(e["median_ms"] - e["q25_ms"]) / base for e in entries],
-                [(e["q75_ms"] - e["median_ms"]) / base for e in entries],
-            ]
-            axes[0].barh(
-                [i + (k - (count - 1) / 2) * height for i in range(len(names))],
-                [m / base for m in medians],
-                height=height * 0.9,
-                xerr=error,
-                label=f"batch {entries[0]['batch']}, {entries[0]['mode']}",
-            )
-        axes[0].set_xlabel("latency, relative to the first")
-        if count:
-            axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-        memory = [(row["activation_bytes"] or 0) / 1e6 for row in self.rows]
-        axes[1].barh(range(len(names)), memory, height=0.6, color="tab:gray")
-        axes[1].set_xlabel("peak activations, MB, batch 1")
-        axes[0].set_yticks(range(len(names)), names)
-        axes[0].invert_yaxis()
-        figure.set_layout_engine("tight")
-        return figure
-
-
-def _aligned(table):
-    """Lines of text in which the columns are as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        cells = (cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+        return picture.draw(self.rows)
 
 
 def _scaled(value, unit):

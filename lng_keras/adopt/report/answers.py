@@ -4,11 +4,14 @@ Each answer is a dict: `question`, `short` (the answer in a few words), `table` 
 and `rows`, or None) and `note` (what it rests on).
 """
 
+from typing import Any
+
 from lng_keras.adopt import verdict
+from lng_keras.adopt.cost import CostTable
 from lng_keras.adopt.trainings import AS_IS
 
 
-def compatibility(swaps):
+def compatibility(swaps: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """Whether the model's normalizations can be replaced.
 
     Args:
@@ -44,7 +47,7 @@ def _adapted(swap):
     return sum(row["status"] == "replaced" and bool(row["reason"]) for row in rows)
 
 
-def accuracy(found):
+def accuracy(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What each group size does to accuracy.
 
     Args:
@@ -65,7 +68,7 @@ def accuracy(found):
     return _answer("Which group size, and what does it gain?", short, table, note)
 
 
-def cost(table):
+def cost(table: CostTable) -> dict[str, Any]:
     """What inference costs.
 
     Args:
@@ -111,13 +114,13 @@ def _answer(question, short, table, note):
     return {"question": question, "short": short, "table": table, "note": note}
 
 
-def latency_ratios(table):
+def latency_ratios(table: CostTable) -> dict[str, dict[int, str]]:
     """Candidate -> {batch: text}: latency over the model's own, in its fastest mode.
 
     "x1.20", or "≈x1.20" where the quartiles of the two overlap.
     """
     base = _fastest(table)
-    ratios = {}
+    ratios: dict[str, dict[int, str]] = {}
     for row in _plain(table)[1:]:
         texts = ratios.setdefault(row["name"].split()[-1], {})
         for batch, own in base.items():

@@ -1,15 +1,22 @@
 """The report's pictures, each as an SVG for light and one for dark pages."""
 
 import base64
+import functools
 import io
 import statistics
+from collections.abc import Callable
+from typing import Any
 
 from lng_keras._base.extras import needed
-from lng_keras.adopt.trainings import AS_IS
+from lng_keras.adopt.cost import AS_IS, CostTable
+from lng_keras.adopt.cost.picture import latency_bars
+
+Picture = dict[str, str]  # theme -> data URI
+Results = dict[str, list[dict[str, Any]]]  # of `trainings.run_all`
 
 # Okabe and Ito's colors, told apart with any color vision; the first is for the model
 # as it is. On dark pages the dark ones are lighter.
-THEMES = {
+THEMES: dict[str, dict[str, Any]] = {
     "light": {
         "text": "#1b1f24",
         "grid": "#d0d7de",
@@ -23,7 +30,9 @@ THEMES = {
 }
 
 
-def both(draw, size):
+def both(
+    draw: Callable[[Any, Callable[[int], str]], None], size: tuple[float, float]
+) -> Picture:
     """Draws a picture in each theme; returns theme -> data URI.
 
     Args:
@@ -52,7 +61,7 @@ def both(draw, size):
         with matplotlib.rc_context(settings):
             figure = figures.Figure(figsize=size, layout="constrained")
             series = colors["series"]
-            draw(figure, lambda i, series=series: series[i % len(series)])
+            draw(figure, functools.partial(_nth, series))
             out = io.BytesIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
         data = base64.b64encode(out.getvalue()).decode()
@@ -60,11 +69,15 @@ def both(draw, size):
     return uris
 
 
-def label(name):
+def _nth(series, i):
+    return series[i % len(series)]
+
+
+def label(name: str) -> str:
     return name if name == AS_IS else f"group size {name}"
 
 
-def accuracy(results, chance):
+def accuracy(results: Results, chance: float) -> Picture:
     """Accuracy of each candidate: every seed, mean and standard deviation."""
 
     def draw(figure, color_of):
@@ -98,7 +111,7 @@ def accuracy(results, chance):
     return both(draw, (5, 1.3 + 0.4 * len(results)))
 
 
-def curves(results):
+def curves(results: Results) -> Picture:
     """Learning curves: validation accuracy by epoch, one line a seed."""
 
     def draw(figure, color_of):
@@ -121,29 +134,13 @@ def curves(results):
     return both(draw, (5, 3.2))
 
 
-def costs(table):
+def costs(table: CostTable) -> Picture:
     """Latency and peak activations relative to the model as it is."""
 
     def draw(figure, color_of):
         rows = table.rows
         latency, memory = figure.subplots(2, height_ratios=[2, 1])
-        kinds = rows[0]["latency"]
-        height = 0.8 / max(1, len(kinds))
-        for k, kind in enumerate(kinds):
-            base = kind["median_ms"]
-            entries = [row["latency"][k] for row in rows]
-            latency.barh(
-                [i + (k - (len(kinds) - 1) / 2) * height for i in range(len(rows))],
-                [e["median_ms"] / base for e in entries],
-                height=0.9 * height,
-                xerr=[
-                    [(e["median_ms"] - e["q25_ms"]) / base for e in entries],
-                    [(e["q75_ms"] - e["median_ms"]) / base for e in entries],
-                ],
-                color=color_of(k + 1),
-                error_kw={"ecolor": color_of(0), "elinewidth": 1},
-                label=f"batch {kind['batch']}, {kind['mode']}",
-            )
+        latency_bars(latency, rows, color_of)
         latency.set_xlabel("latency / as it is")
         base = rows[0]["activation_bytes"]
         if base:
@@ -159,7 +156,7 @@ def costs(table):
     return both(draw, (5, 2.4 + 0.9 * len(table.rows)))
 
 
-def profile(values):
+def profile(values: dict[str, list[list[Any]]]) -> Picture:
     """Nonlinearity of each normalization, by place: name -> list of (path, value)."""
 
     def draw(figure, color_of):

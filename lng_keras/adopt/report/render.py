@@ -2,18 +2,27 @@
 
 import dataclasses
 import os
-import re
+from typing import Any
 
 import numpy as np
 
 from lng_keras._base.extras import needed
 from lng_keras.adopt import verdict
-from lng_keras.adopt.report import answers, pictures
-from lng_keras.adopt.trainings import AS_IS
+from lng_keras.adopt.cost import CostTable
+from lng_keras.adopt.inputs import Data
+from lng_keras.adopt.report import answers, pictures, tables
 from lng_keras.version import __version__
 
 
-def content(model_name, swaps, results, table, profile, data, settings):
+def content(
+    model_name: str,
+    swaps: dict[int, dict[str, Any]],
+    results: dict[str, list[dict[str, Any]]],
+    table: CostTable,
+    profile: dict[str, list[list[Any]]] | None,
+    data: Data,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     """Everything the page shows, as plain data; see `poc` for the arguments."""
     ratios = answers.latency_ratios(table)
     chance = float(np.bincount(data.y_val).max() / len(data.y_val))
@@ -34,7 +43,7 @@ def content(model_name, swaps, results, table, profile, data, settings):
             answers.accuracy(found),
             answers.cost(table),
         ],
-        "accuracy_table": _accuracy_table(found, results),
+        "accuracy_table": tables.accuracy(found, results),
         "protocol": _protocol(data, settings, results),
         "cost_table": {
             "head": ["model", *table.columns()],
@@ -46,7 +55,7 @@ def content(model_name, swaps, results, table, profile, data, settings):
             "rows": list(table.layer_cells()),
         },
         "swap_summary": next(iter(swaps.values()))["summary"],
-        "swap_table": _swap_table(swaps),
+        "swap_table": tables.swapped(swaps),
         "environment": _environment(table.environment),
         "pictures": {
             "accuracy": pictures.accuracy(results, chance),
@@ -58,7 +67,7 @@ def content(model_name, swaps, results, table, profile, data, settings):
     }
 
 
-def html(report):
+def html(report: dict[str, Any]) -> str:
     """The page, self-contained."""
     jinja2 = needed("jinja2", "report")
     path = os.path.join(os.path.dirname(__file__), "page.html.jinja")
@@ -70,7 +79,7 @@ def html(report):
     return environment.from_string(template).render(r=report)
 
 
-def markdown(report):
+def markdown(report: dict[str, Any]) -> str:
     """The same without pictures."""
     parts = [
         f"# LN-G for `{report['model_name']}`: should you adopt it?",
@@ -103,23 +112,6 @@ def _table(head, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
-def _accuracy_table(found, results):
-    int8 = "int8_accuracy" in next(iter(results.values()))[0]
-    head = ["model", "accuracy, %", "std", "difference, points", "visible", "seeds"]
-    rows = []
-    for name, f in found.items():
-        spread = "-" if f["spread"] is None else f"{100 * f['spread']:.1f}"
-        row = [pictures.label(name), f"{100 * f['accuracy']:.1f}", spread]
-        same = name == AS_IS
-        row += ["-" if same else verdict.points(f).removesuffix(" points")]
-        row += ["-" if same else ("yes" if f["visible"] else "no"), str(f["seeds"])]
-        if int8:
-            runs = [run["int8_accuracy"] for run in results[name]]
-            row.append(f"{100 * sum(runs) / len(runs):.1f}")
-        rows.append(row)
-    return {"head": head + (["int8 accuracy, %"] if int8 else []), "rows": rows}
-
-
 def _protocol(data, settings, results):
     text = (
         f"{data.description}: {len(data.x):,} training and {len(data.x_val):,} "
@@ -137,33 +129,6 @@ def _protocol(data, settings, results):
             f"instead of {before:g}, so that they settle within an epoch."
         )
     return text
-
-
-def _swap_table(swaps):
-    """One row a normalization, one column a group size."""
-    head = ["path", "channels", "before", *(f"size {s}" for s in swaps), "notes"]
-    rows = []
-    for same in zip(*(swap["rows"] for swap in swaps.values()), strict=True):
-        first = same[0]
-        channels = "" if first["channels"] is None else first["channels"]
-        chosen = [size_used(row) or row["after"] or row["status"] for row in same]
-        rows.append(
-            [first["path"], channels, first["before"], *chosen, _swap_notes(first)]
-        )
-    return {"head": head, "rows": rows}
-
-
-def size_used(row):
-    """The group size a layer got, not always the one asked for; None if it got none."""
-    found = re.search(r"group_size=(\d+)", row["after"])
-    return found and int(found[1])
-
-
-def _swap_notes(row):
-    notes = [row["reason"]] if row["reason"] and row["status"] == "kept" else []
-    if row["lost"]:
-        notes.append(f"not carried: {', '.join(row['lost'])}")
-    return "; ".join(notes)
 
 
 def _environment(e):

@@ -1,24 +1,32 @@
 """The candidates of a search: which group sizes a model is built with."""
 
 import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 
-from lng_keras.adopt.trainings import AS_IS
+from lng_keras.adopt.cost import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
 from lng_keras.swap.api import copy_model
+from lng_keras.swap.norms import Norm
 from lng_keras.swap.walk import matches
+
+Sizes = dict[str, int]  # stage, or "all" -> group size; 0: its own normalization
 
 _STAGE = re.compile(r"((?:stage|block|stack|layer|conv|encoder)_?\d+)", re.IGNORECASE)
 
 
-def stage_of(norm):
+def stage_of(norm: Norm) -> str:
     """The stage a norm belongs to by its path: "stage2", "block_3", or "rest"."""
     found = _STAGE.search(norm.path)
     return found[1].lower() if found else "rest"
 
 
-def builder(model, swap_arguments):
+def builder(
+    model: keras.Model | Callable[[int | None], keras.Model],
+    swap_arguments: dict[str, Any],
+) -> Callable[[Sizes], keras.Model]:
     """A function from `{stage: group size or 0}` to a new model."""
 
     def from_model(sizes):
@@ -51,11 +59,11 @@ def builder(model, swap_arguments):
     return lambda sizes: model(sizes["all"] or None)
 
 
-def stages_of(model):
+def stages_of(model: keras.Model) -> list[str]:
     return sorted({stage_of(norm) for _, norm in find_normalizations(model)})
 
 
-def name_of(sizes):
+def name_of(sizes: Sizes) -> str:
     """How a candidate is called: "as it is", "8", or "stage1=4 stage2=8"."""
     if not any(sizes.values()):
         return AS_IS
@@ -64,7 +72,12 @@ def name_of(sizes):
     return " ".join(f"{stage}={size or 'own'}" for stage, size in sizes.items())
 
 
-def best_of(trials, stages, candidates, count):
+def best_of(
+    trials: list[dict[str, Any]],
+    stages: Iterable[str],
+    candidates: Sequence[int],
+    count: int,
+) -> dict[str, Sizes]:
     """Name -> sizes: the model as it is first, then the best that Hyperband found.
 
     A short Hyperband tries few; its `count` is then filled up with single sizes that

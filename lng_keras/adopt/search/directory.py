@@ -2,12 +2,13 @@
 
 import json
 import os
+from typing import Any
 
 from lng_keras._base import files
 from lng_keras._base.errors import UsageError
 
 
-def claim(directory, settings, note):
+def claim(directory: str, settings: dict[str, Any], note: bool) -> None:
     """Refuses a folder of a search with other settings; notes them in a new one.
 
     Args:

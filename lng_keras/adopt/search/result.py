@@ -1,5 +1,11 @@
 """What a search found: a table with its Pareto front marked."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lng_keras._base.tables import aligned
+from lng_keras.adopt.cost import CostTable
+
 
 class SearchResult:
     """What a search found; prints as a table.
@@ -12,7 +18,13 @@ class SearchResult:
         settings: dict, the budget, the same for every row.
     """
 
-    def __init__(self, rows, trials, settings, table):
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        trials: list[dict[str, Any]],
+        settings: dict[str, Any],
+        table: CostTable,
+    ):
         self.rows, self.trials, self.settings = rows, trials, settings
         self.environment = table.environment
         for row, best in zip(
@@ -21,11 +33,11 @@ class SearchResult:
             row["pareto"] = best
 
     @property
-    def best(self):
+    def best(self) -> dict[str, Any]:
         """The row of the highest mean accuracy."""
         return max(self.rows, key=lambda row: row["accuracy"])
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "trials": self.trials,
@@ -33,7 +45,7 @@ class SearchResult:
             "environment": self.environment,
         }
 
-    def _cells(self):
+    def _cells(self) -> Iterator[list[str]]:
         last = self.rows[0]["latency"][-1]
         head = ["", "group size", "accuracy, %", "std", "seeds", "parameters", "MFLOPs"]
         yield [*head, f"ms, batch {last['batch']}, {last['mode']} (quartiles)"]
@@ -53,12 +65,7 @@ class SearchResult:
             ]
 
     def __str__(self):
-        table = list(self._cells())
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-            for line in table
-        ]
+        lines = list(aligned(self._cells()))
         s, e = self.settings, self.environment
         lines.append(
             f"* on the Pareto front of accuracy and latency. Each row: "
@@ -68,7 +75,7 @@ class SearchResult:
         return "\n".join(lines)
 
 
-def pareto_front(points):
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     """For each `(benefit, cost)`, whether no other has more benefit at no more cost.
 
     Equal points are all on the front.

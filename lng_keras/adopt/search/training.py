@@ -1,12 +1,61 @@
 """What every training of a search gets: the same batches in the same order."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
 from lng_keras.adopt import fingerprint
+from lng_keras.adopt.search.candidates import Sizes
+from lng_keras.adopt.trainings import settle
 
 
-def fit_arguments(train, validation, batch_size):
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """Makes and trains candidates, all in the same way.
+
+    Attributes:
+        build: function from group sizes to a new model.
+        compile: function that compiles a model.
+        fit: dict, of `fit_arguments`.
+        steps: int, of an epoch, or None where that is not known.
+        objective: str, the metric that counts on validation.
+        epochs: int, of a whole training.
+    """
+
+    build: Callable[[Sizes], keras.Model]
+    compile: Callable[[keras.Model], object]
+    fit: dict[str, Any]
+    steps: int | None
+    objective: str
+    epochs: int
+
+    def made(self, sizes: Sizes, seed: int) -> keras.Model:
+        """A candidate, compiled."""
+        keras.utils.set_random_seed(seed)
+        model = self.build(sizes)
+        self.compile(model)
+        if self.steps:
+            settle(model, self.steps)
+        return model
+
+    def score(self, sizes: Sizes, seed: int) -> float:
+        """The objective of a candidate after a whole training."""
+        history = self.made(sizes, seed).fit(
+            **self.fit, epochs=self.epochs, verbose=0, callbacks=self.callbacks()
+        )
+        return float(history.history[f"val_{self.objective}"][-1])
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        return followers(self.fit["x"])
+
+
+def fit_arguments(
+    train: Any, validation: Any, batch_size: int | None
+) -> dict[str, Any]:
+    """The data as arguments of `fit`; see `search_group_size`."""
     if isinstance(train, tuple):
         return dict(
             x=train[0], y=train[1], validation_data=validation, batch_size=batch_size
@@ -20,12 +69,12 @@ def fit_arguments(train, validation, batch_size):
 class Epochs(keras.utils.PyDataset):
     """The batches of one epoch after the other, from a function of its number."""
 
-    def __init__(self, make):
+    def __init__(self, make: Callable[[int], keras.utils.PyDataset]):
         super().__init__(workers=1)
         self.make = make
         self.begin(0)
 
-    def begin(self, epoch):
+    def begin(self, epoch: int) -> None:
         self.batches = self.make(epoch)
 
     def __len__(self):
@@ -38,7 +87,7 @@ class Epochs(keras.utils.PyDataset):
 class _Follow(keras.callbacks.Callback):
     """Tells `Epochs` which epoch begins: Keras' own call tells no number."""
 
-    def __init__(self, epochs):
+    def __init__(self, epochs: Epochs):
         super().__init__()
         self.epochs = epochs
 
@@ -52,11 +101,12 @@ class _Follow(keras.callbacks.Callback):
         self.epochs.begin(0)  # Keras looks at a batch before the next one begins
 
 
-def followers(x):
+def followers(x: Any) -> list[keras.callbacks.Callback]:
+    """What `fit` needs to be called back by for its data `x`."""
     return [_Follow(x)] if isinstance(x, Epochs) else []
 
 
-def steps_of(x, batch_size):
+def steps_of(x: Any, batch_size: int) -> int | None:
     """Steps of an epoch, or None where that is not known."""
     if isinstance(x, np.ndarray):
         return -(-len(x) // batch_size)
@@ -70,7 +120,7 @@ def _length(dataset):
         return None
 
 
-def data_fingerprint(fit):
+def data_fingerprint(fit: dict[str, Any]) -> list[str]:
     """Digests of the training and the validation data in the arguments of `fit`.
 
     Of arrays all, and of a function of the epoch its first batch. A dataset may be
@@ -93,7 +143,7 @@ def _digest(data):
 class Rung(keras.callbacks.Callback):
     """One line for each of Hyperband's trainings."""
 
-    def __init__(self, say):
+    def __init__(self, say: Callable[[str], object]):
         super().__init__()
         self.say = say
 

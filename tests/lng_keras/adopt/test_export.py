@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lng_keras._base.errors import UsageError
-from lng_keras.adopt import export as export_module
 from lng_keras.adopt.distillation import distiller
 from lng_keras.adopt.export import FORMATS, export
+from lng_keras.adopt.export.formats import PACKAGES, REFUSED, SUFFIX
+from lng_keras.adopt.export.runtimes import RUN
 from lng_keras.swap import swap_normalization
 
 layers = keras.layers
@@ -49,13 +50,13 @@ def test_the_exported_model_computes_the_same_or_is_refused(format, tmp_path):
     backend = keras.config.backend()
     path = str(tmp_path / "model")
     model = trained()
-    if (format, backend) in export_module._REFUSED:
+    if (format, backend) in REFUSED:
         with pytest.raises(UsageError, match="KERAS_BACKEND=") as error:
             export(model, path, format)
         assert "\n" not in str(error.value)
         assert os.listdir(tmp_path) == []
         return
-    for package in export_module._PACKAGES[format].get(backend, ()):
+    for package in PACKAGES[format].get(backend, ()):
         if importlib.util.find_spec(package) is None:
             with pytest.raises(UsageError, match=f"needs {package}"):
                 export(model, path, format)
@@ -86,7 +87,7 @@ def test_a_path_object_and_a_folder_with_a_slash_name_the_file(tmp_path):
     model = keras.Model(x, dense(x))
     for name, path in (("a", tmp_path / "a"), ("b", f"{tmp_path}/b/")):
         result = export(model, path, able())
-        assert result["path"] == str(tmp_path / name) + export_module._SUFFIX[able()]
+        assert result["path"] == str(tmp_path / name) + SUFFIX[able()]
         assert os.path.exists(result["path"])
     suffixes = (".xml", ".bin") if able() == "openvino" else ("",)
     wanted = sorted(name + suffix for name in "ab" for suffix in suffixes)
@@ -118,10 +119,8 @@ def test_inputs_that_are_unknown_or_several_are_refused(tmp_path):
 def test_a_wrong_file_is_noticed_and_not_left_behind(tmp_path, monkeypatch):
     if keras.config.backend() == "torch":
         pytest.skip("no SavedModel from torch")
-    right = export_module._RUN["saved_model"]
-    monkeypatch.setitem(
-        export_module._RUN, "saved_model", lambda path, x: right(path, x) + 0.01
-    )
+    right = RUN["saved_model"]
+    monkeypatch.setitem(RUN, "saved_model", lambda path, x: right(path, x) + 0.01)
     with pytest.raises(UsageError, match="differs by 0.01"):
         export(trained(), str(tmp_path / "model"), "saved_model")
     assert os.listdir(tmp_path) == []
@@ -134,7 +133,7 @@ def test_a_file_that_its_runtime_does_not_take_is_refused(tmp_path, monkeypatch)
     def fail(path, x):
         raise RuntimeError("No Op registered")
 
-    monkeypatch.setitem(export_module._RUN, "saved_model", fail)
+    monkeypatch.setitem(RUN, "saved_model", fail)
     with pytest.raises(UsageError, match="does not run: No Op registered"):
         export(trained(), str(tmp_path / "model"), "saved_model")
     assert os.listdir(tmp_path) == []

@@ -1,0 +1,141 @@
+"""The arguments of python -m lng_keras."""
+
+import argparse
+
+from lng_keras.adopt.export import FORMATS
+from lng_keras.adopt.trainings import PIXELS
+
+
+def _sizes(text):
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ints such as 4,8")
+    return values
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an int >= 1")
+    return value
+
+
+def _positive_float(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number > 0")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"error: {message}\n")
+
+
+def _common(parser):
+    parser.add_argument(
+        "--group_size",
+        type=_sizes,
+        default=(4, 8, 16),
+        help="channels of a group, the candidates (default: 4,8,16)",
+    )
+    parser.add_argument(
+        "--batch_sizes",
+        type=_sizes,
+        default=(1, 32),
+        help="batch sizes of the latency (default: 1,32)",
+    )
+    parser.add_argument(
+        "--where",
+        help="swap only normalizations whose path or name matches, such as 'stage2*'",
+    )
+    _imports(parser)
+    parser.add_argument(
+        "--int8", action="store_true", help='also after quantize("int8")'
+    )
+    parser.add_argument("--output", help="folder for the files")
+
+
+def _imports(parser):
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this first: it registers the model's custom layers",
+    )
+
+
+def _data_arguments(parser, required):
+    parser.add_argument(
+        "--data",
+        required=required,
+        help="folder with a folder of images a class, .npz with x and y, zoo:NAME, or "
+        "a name of tensorflow-datasets" + ("" if required else "; adds the accuracy"),
+    )
+    parser.add_argument("--data_dir", help="folder of tensorflow-datasets or of zoo:")
+    parser.add_argument(
+        "--examples",
+        type=_positive,
+        default=5000,
+        help="use at most so many, validation included (default: 5000)",
+    )
+    parser.add_argument(
+        "--pixels",
+        choices=("auto", *PIXELS),
+        default="auto",
+        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
+        "layer, else 0..1 (zoo: -1..1)",
+    )
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    top = _Parser(prog="python -m lng_keras", description=description)
+    commands = top.add_subparsers(dest="command", required=True)
+    cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
+    cost.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    cost.add_argument(
+        "--layers",
+        choices=("norms", "all", "none"),
+        default="norms",
+        help="which layers to measure by themselves (default: norms)",
+    )
+    cost.add_argument(
+        "--compiled",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="time compiled calls too; auto: yes, but for torch.compile",
+    )
+    _data_arguments(cost, required=False)
+    _common(cost)
+    poc = commands.add_parser(
+        "poc", help="compatibility, cost and accuracy in a report"
+    )
+    poc.add_argument(
+        "--model", required=True, help=".keras file, zoo:NAME or module:function"
+    )
+    _data_arguments(poc, required=True)
+    poc.add_argument("--epochs", type=_positive, default=3, help="default: 3")
+    poc.add_argument("--seeds", type=_positive, default=2, help="default: 2")
+    poc.add_argument("--batch_size", type=_positive, default=32, help="default: 32")
+    poc.add_argument(
+        "--learning_rate", type=_positive_float, default=1e-3, help="default: 0.001"
+    )
+    _common(poc)
+    poc.set_defaults(output="report")
+    export = commands.add_parser("export", help="a model for production, checked")
+    export.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    export.add_argument("--format", required=True, help=f"one of {', '.join(FORMATS)}")
+    export.add_argument("--output", required=True, help="file to write")
+    _imports(export)
+    return top

@@ -1,0 +1,117 @@
+"""Writes a model as a file of another format and compares the two."""
+
+import os
+import tempfile
+from typing import Any
+
+import keras
+import numpy as np
+
+from lng_keras._base.errors import UsageError
+from lng_keras.adopt.cost import example_of
+from lng_keras.adopt.export import erfc
+from lng_keras.adopt.export.formats import KERAS_NAMES, SUFFIX, TOLERANCES, check
+from lng_keras.adopt.export.runtimes import RUN
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    format: str,
+    inputs: np.ndarray | None = None,
+    batch_size: int = 3,
+) -> dict[str, Any]:
+    """Exports a built model and compares the file's outputs with the model's.
+
+    Args:
+        model: built `keras.Model` of one input, such as a swapped, trained one.
+        path: str or path, where to write; its suffix is added if it is missing.
+        format: "saved_model", "onnx", "litert" or "openvino".
+        inputs: array `(1, ...)`, one example; None: made up.
+        batch_size: int, examples in the comparison: not 1, so that a batch that was
+            fixed by mistake is seen. LiteRT is compared one by one.
+
+    Returns:
+        dict: `path`, `format`, `difference` (largest absolute), `tolerance`, `bytes`.
+
+    Raises:
+        UsageError: if this backend cannot, a package is missing, the model has more
+            than one input or one of unknown size and no `inputs` are given, or the
+            outputs differ by more than the tolerance. Nothing is left at `path` then.
+    """
+    backend = keras.config.backend()
+    check(format)
+    suffix = SUFFIX[format]
+    path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
+    path = path if path.endswith(suffix) else path + suffix
+    if os.path.exists(path):
+        raise UsageError(f"{path} exists already; remove it or name another.")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"No such folder: {folder}")
+    x = _examples(model, inputs, batch_size)
+    wanted = keras.ops.convert_to_numpy(model(x))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        written = os.path.join(scratch, os.path.basename(path))
+        if (format, backend) == ("onnx", "tensorflow"):
+            erfc.teach_tf2onnx()
+        try:
+            model.export(written, format=KERAS_NAMES.get(format, format), verbose=False)
+        except Exception as error:
+            raise UsageError(
+                f"Export to {format} from {backend} failed: {str(error)[:200]}"
+            ) from error
+        try:
+            got = RUN[format](written, x)
+        except Exception as error:  # a file that its own runtime does not take
+            raise UsageError(
+                f"The exported {format} model does not run: {str(error)[:200]}"
+            ) from error
+        difference = float(np.max(np.abs(got - wanted)))
+        tolerance = TOLERANCES[format] * max(1.0, float(np.max(np.abs(wanted))))
+        if not difference <= tolerance:
+            raise UsageError(
+                f"The exported {format} model differs by {difference:.2g} from Keras, "
+                f"more than {tolerance:.2g}."
+            )
+        size = _bytes(scratch)
+        for name in sorted(os.listdir(scratch), reverse=True):
+            # OpenVINO's weights lie beside its .xml and have its name.
+            os.replace(os.path.join(scratch, name), os.path.join(folder, name))
+    return {
+        "path": path,
+        "format": format,
+        "difference": difference,
+        "tolerance": tolerance,
+        "bytes": size,
+    }
+
+
+def _examples(model, inputs, batch_size):
+    """Examples `(batch_size, ...)` for a model's one input; floats differ by row."""
+    tensors = getattr(model, "inputs", None) or []  # none known of a subclassed model
+    if len(tensors) > 1:
+        raise UsageError(
+            f"Export is for a model of one input. {model.name!r} has {len(tensors)}; "
+            "use `model.export` and compare by hand."
+        )
+    if inputs is None:
+        try:
+            # Flat: a model made of a list of one input takes a list.
+            inputs = keras.tree.flatten(example_of(model))[0]
+        except ValueError as error:
+            raise UsageError(error) from error
+    x = np.repeat(np.asarray(inputs), batch_size, axis=0)
+    if tensors:
+        x = x.astype(tensors[0].dtype)
+    elif keras.backend.is_float_dtype(x.dtype):
+        x = x.astype(keras.config.floatx())
+    if not keras.backend.is_float_dtype(x.dtype):
+        return x  # may be indices: another number could be out of range
+    offsets = np.arange(batch_size).reshape(-1, *[1] * (x.ndim - 1)) / 8
+    return x + offsets.astype(x.dtype)
+
+
+def _bytes(folder):
+    files = [os.path.join(d, f) for d, _, names in os.walk(folder) for f in names]
+    return sum(os.path.getsize(file) for file in files)

@@ -1,0 +1,211 @@
+"""Compatibility, cost and accuracy of LN-G in a model, and the report of them."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import needed
+from lng_keras.adopt import cost, fingerprint, inputs, models, trainings, verdict
+from lng_keras.adopt.report import nonlinearity, render
+from lng_keras.adopt.report.result import PocReport
+from lng_keras.adopt.trainings import AS_IS
+from lng_keras.swap import swap_normalization
+
+_PROFILED = 32  # validation images that the nonlinearity is measured on
+
+
+def poc(
+    model: keras.Model | str,
+    data: Sequence[np.ndarray] | str,
+    group_sizes: Iterable[int] = (4, 8, 16),
+    epochs: int = 3,
+    seeds: int = 2,
+    output: str | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    batch_sizes: Sequence[int] = (1, 32),
+    pixels: str = "auto",
+    int8: bool = False,
+    examples: int = 5000,
+    data_dir: str | None = None,
+    name: str | None = None,
+    imports: Sequence[str] = (),
+    progress: Callable[[str], object] | None = None,
+    **swap_arguments: Any,
+) -> PocReport:
+    """Runs compatibility, cost and accuracy on a classifier and writes the report.
+
+    Every candidate continues from the weights the model has, with the same budget and
+    seeds as the model as it is. Finished trainings are kept in `output/finished/` and
+    used again by the next run with the same settings.
+
+    Args:
+        model: built `keras.Model` of one input of known size, with outputs
+            `(batch, classes)`; or a `.keras` file, `zoo:NAME`, or `module:function`;
+            the last two are built with seed 0.
+        data: `(x, y, x_val, y_val)` arrays; or a folder of images, an `.npz` file or a
+            name of tensorflow-datasets, see `inputs.load_data`.
+        group_sizes: sequence of ints.
+        epochs, seeds: ints >= 1, of training each candidate.
+        output: folder to write to, or None to write nothing.
+        batch_size, learning_rate: of training with Adam.
+        batch_sizes: for latency.
+        pixels: "0..255", "0..1" or "-1..1", how the model takes images of bytes, or
+            "auto": 0..255 if it has a Rescaling layer, else 0..1; for `zoo:NAME`
+            -1..1.
+        int8: bool, also the accuracy and cost after `quantize("int8")`.
+        examples: int, use at most so many, validation included.
+        data_dir: folder of tensorflow-datasets, or the environment variable
+            LNG_KERAS_DATA_DIR.
+        name: str, the model's name in the report.
+        imports: modules to import before loading, which register custom layers.
+        progress: function called with a line of text; None prints to stderr.
+        **swap_arguments: of `swap_normalization`, such as `where`.
+
+    Returns:
+        `PocReport`.
+
+    Raises:
+        UsageError: a ValueError of one line, for a model, data or folder that does not
+            work. Nothing is written then.
+    """
+    say, source = progress or trainings.to_stderr, None
+    group_sizes = tuple(dict.fromkeys(group_sizes))  # a size twice is one candidate
+    if epochs < 1 or seeds < 1 or not group_sizes:
+        raise UsageError(
+            "`epochs` and `seeds` must be >= 1, and there must be a group size. "
+            f"Received: epochs={epochs}, seeds={seeds}, group_sizes={group_sizes}"
+        )
+    needed("jinja2", "report")
+    needed("matplotlib", "report")
+    if isinstance(model, str):
+        say(f"loading model {model}")
+        source = model
+        model = models.load_model(model, imports)
+    name = name or _name(model, source)
+    pixels = trainings.pixel_range(model, pixels, source)
+    swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
+    _refuse_if_nothing_is_replaced(swaps)
+    loaded = _data(data, model, examples, data_dir, say)
+    folder = trainings.writable(output)
+    with tempfile.TemporaryDirectory() as scratch:
+        finished = os.path.join(folder or scratch, "finished")
+        table = _costs(
+            model, group_sizes, batch_sizes, int8, finished, say, swap_arguments
+        )
+        settings = dict(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            pixels=pixels,
+        )
+        results = trainings.run_all(
+            model,
+            loaded,
+            group_sizes,
+            seeds,
+            settings,
+            finished,
+            say,
+            int8,
+            swap_arguments,
+        )
+    say("measuring nonlinearity")
+    images = trainings.scaled(loaded.x_val[:_PROFILED], pixels)
+    profile = nonlinearity.profile(model, images, swaps)
+    _add_accuracy(table, results)
+    say("drawing the report")
+    content = render.content(name, swaps, results, table, profile, loaded, settings)
+    shown = ("kind", "label", "headline", "sureness", "answers")
+    plain = {
+        "model": name,
+        **{key: content[key] for key in shown},
+        "found": verdict.differences(results),
+        "results": results,
+        "cost": table.to_dict(),
+        "swaps": {str(size): rows for size, rows in swaps.items()},
+        "profile": profile,
+        "data": loaded.description,
+        "settings": settings,
+    }
+    report = PocReport(content, plain)
+    if folder:
+        report.write(folder)
+        say(f"wrote {report.paths['html']}")
+    return report
+
+
+def _name(model, source):
+    """What the report calls a model: its file's name, or its own."""
+    named = source and (source.startswith("zoo:") or os.path.exists(source))
+    return os.path.basename(source) if named else model.name
+
+
+def _checked_swap(model, size, swap_arguments):
+    try:
+        return swap_normalization(model, group_size=size, **swap_arguments)[1].to_dict()
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(error) from error
+
+
+def _refuse_if_nothing_is_replaced(swaps):
+    rows = [row for swap in swaps.values() for row in swap["rows"]]
+    if not any(row["status"] == "replaced" for row in rows):
+        reasons = sorted({row["reason"] or row["status"] for row in rows})
+        raise UsageError(
+            f"None of the model's {len(rows) // len(swaps)} normalizations would be "
+            f"replaced ({'; '.join(reasons)[:200]}), so there is nothing to compare."
+        )
+
+
+def _data(data, model, examples, data_dir, say):
+    if isinstance(data, str):
+        say(f"loading data {data}")
+        return inputs.load_data(data, model, examples, data_dir)
+    x, y, x_val, y_val = (np.asarray(part) for part in data)
+    description = "arrays given"
+    loaded = inputs.Data(x, np.squeeze(y), x_val, np.squeeze(y_val), description)
+    return inputs.check(loaded, model, *models.model_spec(model))
+
+
+def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
+    settings = dict(
+        model=fingerprint.of_model(model),
+        sizes=list(sizes),
+        batch_sizes=list(batch_sizes),
+        int8=int8,
+        swap=repr(sorted(swap_arguments.items())),
+        environment=cost.latency.environment(),
+    )
+
+    def work():
+        return cost.compare(
+            model,
+            group_sizes=sizes,
+            batch_sizes=batch_sizes,
+            int8=int8,
+            repeats=20,
+            seconds=1.0,
+            progress=lambda text: say(f"cost: {text}"),
+            **swap_arguments,
+        ).to_dict()
+
+    result, reused = trainings.cached(finished, "cost", settings, work)
+    if reused:
+        say("cost: already done")
+    return cost.CostTable.from_dict(result)
+
+
+def _add_accuracy(table, results):
+    """Writes the mean accuracy of each candidate beside what it costs."""
+    table.sources["accuracy"] = "validation, mean over seeds, after the same training"
+    for row in table.rows:
+        name, _, kind = row["name"].partition(", ")
+        runs = results[AS_IS if name == AS_IS else name.split()[-1]]
+        key = "int8_accuracy" if kind == "int8" else "accuracy"
+        row["accuracy"] = float(np.mean([run[key] for run in runs]))

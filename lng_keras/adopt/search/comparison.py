@@ -1,0 +1,60 @@
+"""The best candidates beside the model as it is, with the same epochs and seeds."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lng_keras.adopt.search.candidates import Sizes
+from lng_keras.adopt.search.training import Trainer
+from lng_keras.adopt.trainings import cached
+
+
+def compare(
+    trainer: Trainer,
+    chosen: dict[str, Sizes],
+    seeds: int,
+    settings: dict[str, Any],
+    directory: str,
+    say: Callable[[str], object],
+) -> list[dict[str, Any]]:
+    """Trains each candidate from the start with each seed; finished ones are kept.
+
+    Args:
+        chosen: dict, name -> group sizes, of `candidates.best_of`.
+        settings: dict of plain data; a kept training of other ones is not used.
+
+    Returns:
+        One dict a candidate: `name`, `group_sizes`, `accuracy`, `spread`, `seeds`.
+    """
+    rows = []
+    for name, sizes in chosen.items():
+        scores = []
+        for seed in range(seeds):
+            result, reused = cached(
+                os.path.join(directory, "finals"),
+                "run",
+                dict(settings, sizes=sizes, seed=seed),
+                functools.partial(_score, trainer, sizes, seed),
+            )
+            say(
+                f"comparison: {name}, seed {seed}: {result['score']:.4f}"
+                + (" (already done)" if reused else "")
+            )
+            scores.append(result["score"])
+        rows.append(
+            {
+                "name": name,
+                "group_sizes": sizes,
+                "accuracy": float(np.mean(scores)),
+                "spread": float(np.std(scores, ddof=1)) if seeds > 1 else None,
+                "seeds": seeds,
+            }
+        )
+    return rows
+
+
+def _score(trainer, sizes, seed):
+    return {"score": trainer.score(sizes, seed)}
