@@ -1,18 +1,19 @@
 """Turns what the user names into images with labels."""
 
 import dataclasses
+import functools
 import importlib
 import os
 import zipfile
 
 import numpy as np
 
+from lng_keras._base import image_folder, images
 from lng_keras._base.errors import UsageError
 from lng_keras._base.extras import needed
 from lng_keras.adopt import fingerprint
 from lng_keras.adopt.models import model_spec
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 VALIDATION_FRACTION = 0.2
 
 
@@ -158,7 +159,7 @@ def _folder(path, shape, examples):
 
 
 def _classes(path):
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    names = image_folder.class_names(path)
     if not names:
         raise UsageError(
             f"{path} has no folders: put the images of each class in one of its name."
@@ -167,28 +168,17 @@ def _classes(path):
 
 
 def _images(path, classes, shape, examples):
-    pillow = needed("PIL.Image", "report")
     _image_shape(shape)
-    files = []
-    for label, name in enumerate(classes):
-        folder = os.path.join(path, name)
-        if os.path.isdir(folder):
-            files += [
-                (os.path.join(folder, file), label)
-                for file in sorted(os.listdir(folder))
-                if file.lower().endswith(IMAGES)
-            ]
-    if not files:
-        raise UsageError(f"{path} has no images ({', '.join(IMAGES)}).")
+    files, labels = image_folder.images_of(path, classes)
+    if not len(files):
+        raise UsageError(f"{path} has no images ({', '.join(images.SUFFIXES)}).")
     order = _chosen(len(files), examples)
+    height, width, channels = shape
     x = np.empty((len(order), *shape), "uint8")
     for i, j in enumerate(order):
-        try:
-            with pillow.open(files[j][0]) as image:
-                x[i] = _scaled(image, shape)
-        except OSError as error:
-            raise UsageError(f"Cannot read {files[j][0]}: {error}") from error
-    return x, np.array([files[j][1] for j in order])
+        read = functools.partial(files.read, j)
+        x[i] = images.decode(read, files.name(j), channels, (width, height))
+    return x, labels[order]
 
 
 def _image_shape(shape):
@@ -202,18 +192,18 @@ def _scaled(image, shape):
     return np.asarray(image.resize((shape[1], shape[0]))).reshape(shape)
 
 
-def _fitted(images, shape):
+def _fitted(arrays, shape):
     """Images of bytes as one array of `shape` each; scaled if they are not."""
-    if all(image.shape == shape for image in images):
-        return np.stack(images)
-    if any(image.dtype != np.uint8 or image.ndim != 3 for image in images):
+    if all(array.shape == shape for array in arrays):
+        return np.stack(arrays)
+    if any(array.dtype != np.uint8 or array.ndim != 3 for array in arrays):
         raise UsageError(
-            f"The data are {images[0].dtype} of shape {images[0].shape}, which the "
+            f"The data are {arrays[0].dtype} of shape {arrays[0].shape}, which the "
             f"model does not take ({shape}) and which are no images to scale."
         )
     _image_shape(shape)
     pillow = needed("PIL.Image", "report")
-    squeezed = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    squeezed = (array[..., 0] if array.shape[-1] == 1 else array for array in arrays)
     return np.stack([_scaled(pillow.fromarray(x), shape) for x in squeezed])
 
 
