@@ -84,10 +84,13 @@ def _data_arguments(parser, required):
     parser.add_argument(
         "--data",
         required=required,
-        help="folder with a folder of images a class, .npz with x and y, zoo:NAME, or "
-        "a name of tensorflow-datasets" + ("" if required else "; adds the accuracy"),
+        help="folder with a folder of images a class, .npz with x and y, "
+        "module:function such as zoo:cifar10_sample, or a name of tensorflow-datasets"
+        + ("" if required else "; adds the accuracy"),
     )
-    parser.add_argument("--data_dir", help="folder of tensorflow-datasets or of zoo:")
+    parser.add_argument(
+        "--data_dir", help="folder of tensorflow-datasets, or for module:function"
+    )
     parser.add_argument(
         "--examples",
         type=positive,
@@ -98,8 +101,8 @@ def _data_arguments(parser, required):
         "--pixels",
         choices=("auto", "0..255", "0..1", "-1..1"),
         default="auto",
-        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
-        "layer, else 0..1 (zoo: -1..1)",
+        help="how the model takes images of bytes; auto: as module:function says by an "
+        "attribute `pixels`, else 0..255 if it has a Rescaling layer, else 0..1",
     )
 
 
@@ -107,7 +110,7 @@ def parser():
     top = _Parser(prog="python -m lng_keras", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True)
     cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
-    cost.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    cost.add_argument("model", help=".keras file or module:function, such as zoo:vit")
     cost.add_argument(
         "--layers",
         choices=("norms", "all", "none"),
@@ -126,7 +129,7 @@ def parser():
         "poc", help="compatibility, cost and accuracy in a report"
     )
     poc.add_argument(
-        "--model", required=True, help=".keras file, zoo:NAME or module:function"
+        "--model", required=True, help=".keras file or module:function, such as zoo:vit"
     )
     _data_arguments(poc, required=True)
     poc.add_argument("--epochs", type=positive, default=3, help="default: 3")
@@ -138,7 +141,7 @@ def parser():
     _common(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
-    export.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    export.add_argument("model", help=".keras file or module:function, such as zoo:vit")
     export.add_argument(
         "--format", required=True, help="saved_model, onnx, litert or openvino"
     )

@@ -15,6 +15,7 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt import fingerprint
 from lng_keras.adopt.activation import output_activation
 from lng_keras.adopt.cost import quantized
+from lng_keras.adopt.models import known_pixels
 from lng_keras.swap import swap_normalization
 from lng_keras.swap.api import copy_model
 
@@ -63,11 +64,11 @@ PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0)
 def pixel_range(model, pixels="auto", source=None):
     """The range in which a model takes images of bytes, a key of `PIXELS`.
 
-    "auto": -1..1 if the model's `source` is the zoo, else 0..255 if it has a layer
-    that scales, else 0..1.
+    "auto": what the function says that the model's name `source` stands for, see
+    `load_model`; else 0..255 if it has a layer that scales, else 0..1.
     """
-    if pixels == "auto" and (source or "").startswith("zoo:"):
-        return "-1..1"
+    if pixels == "auto":
+        pixels = known_pixels(source) or pixels
     if pixels != "auto":
         if pixels not in PIXELS:
             raise UsageError(
