@@ -1,5 +1,6 @@
 """Writes files whole or not at all."""
 
+import contextlib
 import os
 import pathlib
 
@@ -7,23 +8,29 @@ import pathlib
 TEMPORARY = ".tmp"
 
 
-def write(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes text or bytes so that `path` holds either the old content or the new.
+@contextlib.contextmanager
+def replaced(path, ending=""):
+    """Gives the path of a new file; moves it to `path` once it is written whole.
 
     Args:
         path: of the file; its folder exists.
-        content: str, written as UTF-8, or bytes.
+        ending: str, of the new file's name, for a writer that goes by it.
     Raises:
         OSError: if the disk is full or read-only. The old content is intact.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(path.name + TEMPORARY)
-    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(path.name + TEMPORARY + ending)
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(path, content):
+    """Writes str, as UTF-8, or bytes to `path`, which has the old content till then."""
+    content = content.encode() if isinstance(content, str) else content
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)

@@ -80,10 +80,13 @@ def _data_arguments(parser, required):
     parser.add_argument(
         "--data",
         required=required,
-        help="folder with a folder of images a class, .npz with x and y, zoo:NAME, or "
-        "a name of tensorflow-datasets" + ("" if required else "; adds the accuracy"),
+        help="folder with a folder of images a class, .npz with x and y, "
+        "module:function such as zoo:cifar10_sample, or a name of tensorflow-datasets"
+        + ("" if required else "; adds the accuracy"),
     )
-    parser.add_argument("--data_dir", help="folder of tensorflow-datasets or of zoo:")
+    parser.add_argument(
+        "--data_dir", help="folder of tensorflow-datasets, or for module:function"
+    )
     parser.add_argument(
         "--examples",
         type=_positive,
@@ -94,8 +97,8 @@ def _data_arguments(parser, required):
         "--pixels",
         choices=("auto", *PIXELS),
         default="auto",
-        help="how the model takes images of bytes; auto: 0..255 if it has a Rescaling "
-        "layer, else 0..1 (zoo: -1..1)",
+        help="how the model takes images of bytes; auto: as module:function says by an "
+        "attribute `pixels`, else 0..255 if it has a Rescaling layer, else 0..1",
     )
 
 
@@ -103,7 +106,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     top = _Parser(prog="python -m lng_keras", description=description)
     commands = top.add_subparsers(dest="command", required=True)
     cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
-    cost.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    cost.add_argument("model", help=".keras file or module:function, such as zoo:vit")
     cost.add_argument(
         "--layers",
         choices=("norms", "all", "none"),
@@ -122,7 +125,7 @@ def parser(description: str) -> argparse.ArgumentParser:
         "poc", help="compatibility, cost and accuracy in a report"
     )
     poc.add_argument(
-        "--model", required=True, help=".keras file, zoo:NAME or module:function"
+        "--model", required=True, help=".keras file or module:function, such as zoo:vit"
     )
     _data_arguments(poc, required=True)
     poc.add_argument("--epochs", type=_positive, default=3, help="default: 3")
@@ -134,7 +137,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     _common(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
-    export.add_argument("model", help=".keras file, zoo:NAME or module:function")
+    export.add_argument("model", help=".keras file or module:function, such as zoo:vit")
     export.add_argument("--format", required=True, help=f"one of {', '.join(FORMATS)}")
     export.add_argument("--output", required=True, help="file to write")
     _imports(export)

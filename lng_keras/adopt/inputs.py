@@ -1,18 +1,19 @@
 """Turns what the user names into images with labels."""
 
 import dataclasses
-import importlib
+import functools
+import inspect
 import os
+import re
 import zipfile
 
 import numpy as np
 
+from lng_keras._base import image_folder, images
 from lng_keras._base.errors import UsageError
 from lng_keras._base.extras import needed
-from lng_keras.adopt import fingerprint
-from lng_keras.adopt.models import model_spec
+from lng_keras.adopt import fingerprint, models
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 VALIDATION_FRACTION = 0.2
 
 
@@ -38,15 +39,20 @@ class Data:
 
 
 def load_data(name, model, examples=5000, data_dir=None):
-    """Loads images and labels from a folder, an `.npz` file or a known data set.
+    """Loads images and labels from a folder, a file, a function or a known data set.
 
     A folder holds one folder of images a class, or `train/` and `validation/` with
     those, no class in `validation/` alone. An `.npz` file holds `x` and `y`, and
     `x_val` and `y_val` or else a fifth of the examples is taken for validation.
-    `zoo:NAME` is a data set of train.py, such as the one that comes with the
-    repository, `zoo:cifar10_sample`. Anything else is a name of tensorflow-datasets
-    that is prepared already. Images are scaled to the size the model takes; arrays of
-    an `.npz` file are not.
+    Anything else is a name of tensorflow-datasets that is prepared already.
+
+    `module:function` is a function that returns `(x, y, x_val, y_val)`; if it takes an
+    argument `data_dir`, it gets that. Its labels are integers `(n,)`. Its inputs have a
+    length and a shape, and give an array for an array of ints: arrays, or images that
+    are decoded when they are asked for, as only those are that are used.
+
+    Images, bytes `(height, width, channels)`, are scaled to the size the model takes;
+    arrays of an `.npz` file are not.
 
     Args:
         examples: int, at most so many, training and validation together.
@@ -54,15 +60,15 @@ def load_data(name, model, examples=5000, data_dir=None):
     Raises:
         UsageError: with what to do about it.
     """
-    shape, classes = model_spec(model)
+    shape, classes = models.model_spec(model)
     if os.path.isdir(name):
         data = _folder(name, shape, examples)
     elif name.endswith(".npz"):
         data = _npz(name, examples)
     elif os.path.sep in name or os.path.exists(name):
         raise UsageError(f"No such data folder or .npz file: {name}")
-    elif name.startswith("zoo:"):
-        data = _zoo(name[4:], shape, examples, data_dir)
+    elif re.fullmatch(r"(?!tfds:)[\w.]+:[^\W\d]\w*", name):  # mnist:3.0.1 is of tfds
+        data = _called(name, shape, examples, data_dir)
     else:
         data = _tfds(name.removeprefix("tfds:"), shape, examples, data_dir)
     return check(data, model, shape, classes)
@@ -158,7 +164,7 @@ def _folder(path, shape, examples):
 
 
 def _classes(path):
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    names = image_folder.class_names(path)
     if not names:
         raise UsageError(
             f"{path} has no folders: put the images of each class in one of its name."
@@ -167,28 +173,17 @@ def _classes(path):
 
 
 def _images(path, classes, shape, examples):
-    pillow = needed("PIL.Image", "report")
     _image_shape(shape)
-    files = []
-    for label, name in enumerate(classes):
-        folder = os.path.join(path, name)
-        if os.path.isdir(folder):
-            files += [
-                (os.path.join(folder, file), label)
-                for file in sorted(os.listdir(folder))
-                if file.lower().endswith(IMAGES)
-            ]
-    if not files:
-        raise UsageError(f"{path} has no images ({', '.join(IMAGES)}).")
+    files, labels = image_folder.images_of(path, classes)
+    if not len(files):
+        raise UsageError(f"{path} has no images ({', '.join(images.SUFFIXES)}).")
     order = _chosen(len(files), examples)
+    height, width, channels = shape
     x = np.empty((len(order), *shape), "uint8")
     for i, j in enumerate(order):
-        try:
-            with pillow.open(files[j][0]) as image:
-                x[i] = _scaled(image, shape)
-        except OSError as error:
-            raise UsageError(f"Cannot read {files[j][0]}: {error}") from error
-    return x, np.array([files[j][1] for j in order])
+        read = functools.partial(files.read, j)
+        x[i] = images.decode(read, files.name(j), channels, (width, height))
+    return x, labels[order]
 
 
 def _image_shape(shape):
@@ -202,39 +197,42 @@ def _scaled(image, shape):
     return np.asarray(image.resize((shape[1], shape[0]))).reshape(shape)
 
 
-def _fitted(images, shape):
+def _fitted(arrays, shape):
     """Images of bytes as one array of `shape` each; scaled if they are not."""
-    if all(image.shape == shape for image in images):
-        return np.stack(images)
-    if any(image.dtype != np.uint8 or image.ndim != 3 for image in images):
+    if all(array.shape == shape for array in arrays):
+        return np.stack(arrays)
+    if any(array.dtype != np.uint8 or array.ndim != 3 for array in arrays):
         raise UsageError(
-            f"The data are {images[0].dtype} of shape {images[0].shape}, which the "
+            f"The data are {arrays[0].dtype} of shape {arrays[0].shape}, which the "
             f"model does not take ({shape}) and which are no images to scale."
         )
     _image_shape(shape)
     pillow = needed("PIL.Image", "report")
-    squeezed = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    squeezed = (array[..., 0] if array.shape[-1] == 1 else array for array in arrays)
     return np.stack([_scaled(pillow.fromarray(x), shape) for x in squeezed])
 
 
-def _zoo(name, shape, examples, data_dir):
-    try:
-        zoo = importlib.import_module("zoo.data")
-    except ImportError as error:
-        raise UsageError(
-            "zoo: data come with the repository, not with the package; run this in a "
-            f"checkout ({error})."
-        ) from error
-    try:
-        data = zoo.load(name, data_dir)
-    except ValueError as error:
-        raise UsageError(error) from error
-    parts = _parts(len(data.train), len(data.test), examples)
-    arrays = []
-    for split, part in zip((data.train, data.test), parts, strict=True):
-        chosen = split.take(part)
-        arrays += [_fitted(list(chosen.images[:]), shape), chosen.labels]
-    return Data(*arrays, f"{name}, images of {data.train.images.shape[1:3]}")
+def _called(name, shape, examples, data_dir):
+    function = models.function(name)
+    takes = inspect.signature(function).parameters
+    given = function(**({"data_dir": data_dir} if "data_dir" in takes else {}))
+    if not isinstance(given, (tuple, list)) or len(given) != 4:
+        raise UsageError(f"{name} must return four arrays, x, y, x_val and y_val.")
+    x, y, x_val, y_val = given
+    for inputs, labels in ((x, y), (x_val, y_val)):
+        if len(inputs) != len(labels):
+            raise UsageError(f"{name}: {len(inputs)} inputs and {len(labels)} labels.")
+    train, held = _parts(len(y), len(y_val), examples)
+    description = f"{name.partition(':')[2]}, inputs of {x.shape[1:]}"
+    if len(x.shape) == 4:
+        description = f"{name.partition(':')[2]}, images of {x.shape[1:3]}"
+    return Data(
+        _fitted(list(x[train]), shape),
+        np.asarray(y)[train],
+        _fitted(list(x_val[held]), shape),
+        np.asarray(y_val)[held],
+        description,
+    )
 
 
 def _tfds(name, shape, examples, data_dir):

@@ -2,16 +2,19 @@
 
 import importlib
 import os
-import re
 
 import keras
 
-from lng_keras._base.archive import check_archive
+from lng_keras._base import saved_model
 from lng_keras._base.errors import UsageError
 
 
 def load_model(name, imports=()):
-    """Loads a model from a `.keras` file, `zoo:NAME` or `module:function`.
+    """Loads a model from a `.keras` file, or calls `module:function` for it.
+
+    The function takes nothing and returns a built `keras.Model`. If it has an attribute
+    `pixels`, that is the range in which its models take images of bytes, a key of
+    `trainings.PIXELS`.
 
     Args:
         name: str.
@@ -22,15 +25,56 @@ def load_model(name, imports=()):
     """
     for module in imports:
         _import(module)
-    if name.startswith("zoo:"):
-        return _zoo(name[4:])
-    if os.path.exists(name) or name.endswith((".keras", ".h5")):
-        return _saved(name)
-    if ":" in name:
-        return _called(name)
-    raise UsageError(
-        f"No model {name!r}: give a .keras file, zoo:NAME or module:function."
-    )
+    if _is_file(name):
+        if not os.path.isfile(name):
+            raise UsageError(f"No such model file: {name}")
+        return saved_model.load(
+            name,
+            instead="save it again with model.save()",
+            custom="decorate it with @keras.saving.register_keras_serializable() and "
+            "name the module that defines it: --import=MODULE",
+            code="make the function a registered layer, or give "
+            "--model=module:function",
+        )
+    if ":" not in name:
+        raise UsageError(f"No model {name!r}: give a .keras file or module:function.")
+    build = function(name)
+    keras.utils.set_random_seed(0)  # the same weights each time, to continue with
+    model = build()
+    if not isinstance(model, keras.Model):
+        raise UsageError(
+            f"{name} must return a keras.Model. Received: {type(model).__name__}"
+        )
+    return model
+
+
+def known_pixels(name):
+    """Returns the attribute `pixels` of `module:function`, or None."""
+    if not name or _is_file(name):
+        return None
+    return getattr(function(name), "pixels", None)
+
+
+def function(name):
+    """Returns what `module:function` names.
+
+    Raises:
+        UsageError: if there is no such module, or nothing in it that can be called.
+    """
+    module, attribute = name.split(":", 1)
+    try:
+        found = getattr(_import(module), attribute)
+    except AttributeError as error:
+        raise UsageError(
+            f"Module {module!r} has no function {attribute!r}: {error}"
+        ) from error
+    if not callable(found):
+        raise UsageError(f"{name} is no function but a {type(found).__name__}.")
+    return found
+
+
+def _is_file(name):
+    return os.path.exists(name) or name.endswith((".keras", ".h5"))
 
 
 def _import(module):
@@ -41,60 +85,6 @@ def _import(module):
             f"Cannot import {module!r}: {error}; name it as in an import statement, "
             "such as package.module."
         ) from error
-
-
-def _saved(path):
-    if not os.path.isfile(path):
-        raise UsageError(f"No such model file: {path}")
-    if path.endswith(".keras"):
-        check_archive(path)
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        text = str(error)
-        found = re.search(r"Could not locate (class|function) '([^']+)'", text)
-        if found:
-            raise UsageError(
-                f"{path} has the custom {found[1]} {found[2]!r}. Decorate it with "
-                "@keras.saving.register_keras_serializable() and name the module "
-                "that defines it: --import=MODULE."
-            ) from error
-        if "lambda" in text.lower():
-            raise UsageError(
-                f"{path} has a Lambda layer, which runs code of the file; it is not "
-                "loaded. Make the function a registered layer, or give "
-                "--model=module:function."
-            ) from error
-        raise UsageError(f"Cannot load {path}: {text[:200]}") from error
-
-
-def _zoo(name):
-    try:
-        zoo = importlib.import_module("zoo")
-    except ImportError as error:
-        raise UsageError(
-            "zoo: models come with the repository, not with the package; run this in "
-            f"a checkout ({error})."
-        ) from error
-    keras.utils.set_random_seed(0)  # the same weights each time, to continue with
-    try:
-        return zoo.build(name, norm="bn" if name.startswith("resnet") else "ln")
-    except ValueError as error:
-        raise UsageError(error) from error
-
-
-def _called(name):
-    module, function = name.split(":", 1)
-    found = getattr(_import(module), function, None)
-    if not callable(found):
-        raise UsageError(f"Module {module!r} has no function {function!r}.")
-    keras.utils.set_random_seed(0)  # as in _zoo
-    model = found()
-    if not isinstance(model, keras.Model):
-        raise UsageError(
-            f"{name} must return a keras.Model. Received: {type(model).__name__}"
-        )
-    return model
 
 
 def model_spec(model):

@@ -1,18 +1,20 @@
 """What is wrong with the data of a run is said in one line, and the status is 2."""
 
 import gzip
+import os
+import re
 
 import numpy as np
 import pytest
 
+from lng_keras.adopt import cli
 from tests.commands import error_line
+from tests.lng_keras.adopt.poc import classifier
+from tests.lng_keras.base.hostile_images import HOSTILE
 from tests.zoo.data import records
 
 IMAGE = records.encoded(np.zeros((6, 8, 3), np.uint8))
 NAN_PIXELS = b"Pf\n8 6\n-1.0\n" + np.full(48, np.nan, "<f4").tobytes()
-POSTSCRIPT = (
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n"
-)
 
 
 def refusal(folder, dataset, *flags):
@@ -156,10 +158,6 @@ BAD_FOLDERS = {
         lambda f: _image(f, NAN_PIXELS),
         "004.png is no usable image (its pixels are no bytes but of mode F)",
     ),
-    "PostScript, a program": (
-        lambda f: _image(f, POSTSCRIPT),
-        "004.png is no usable image (cannot identify image file)",
-    ),
     "another size": (
         lambda f: _image(f, records.encoded(np.zeros((9, 9, 3), np.uint8))),
         "images differ in size: ",
@@ -186,6 +184,73 @@ def test_bad_folders_are_one_line_and_status_2(tmp_path, case):
     spoil, message = BAD_FOLDERS[case]
     spoil(folder)
     assert message in refusal(folder, "folder")
+
+
+# ---- images that are programs or bombs, whoever reads them ----
+
+
+@pytest.fixture(params=HOSTILE)
+def hostile(request, tmp_path, monkeypatch):
+    """A hostile body and what is said of it. A `gs` beside it leaves a trace."""
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ghostscript_ran'}\nexit 1\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(gs.parent), prepend=os.pathsep)
+    yield HOSTILE[request.param]
+    assert not (tmp_path / "ghostscript_ran").exists()
+
+
+def test_a_hostile_image_in_a_folder_is_one_line(tmp_path, hostile):
+    folder = tmp_path / "data"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            (folder / name / f"{i:03d}.png").write_bytes(IMAGE)
+    _image(folder, hostile[0])
+    line = refusal(folder, "folder")
+    assert re.search(f"004.png is no usable image .*({hostile[1]})", line)
+
+
+def test_a_hostile_image_in_records_is_one_line(tmp_path, hostile):
+    folder = tmp_path / "data"
+    records.write_set(folder)
+    _instead(folder, records.example(image=hostile[0], label=1))
+    line = refusal(folder, "tfrecord")
+    assert re.search(f"at byte .* is no usable image .*({hostile[1]})", line)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("flags", [(), ("--image_size=6",)])
+def test_a_hostile_image_of_tfds_is_one_line(tmp_path, hostile, flags):
+    pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("importlib_resources")
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    folder = tmp_path / "data"
+    [path] = records.write_tfds(folder, "hostile", (8, 8, 3), lambda i: pixels)
+    image = records.encoded(pixels)
+    bodies = [image] * 10 + [hostile[0]] + [image] * 9
+    records.write(path, [records.example(image=b, label=1) for b in bodies[::-1]])
+    line = refusal(folder, "hostile", *flags)
+    if flags:
+        assert re.search(f"at byte .* is no usable image .*({hostile[1]})", line)
+    else:  # TensorFlow decodes
+        assert "the train split of hostile" in line
+        assert "cannot be read" in line
+
+
+def test_a_hostile_image_given_to_poc_is_one_line(tmp_path, hostile, capsys):
+    for name in ("a", "b", "c"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "0.png").write_bytes(IMAGE)
+    (tmp_path / "data" / "b" / "4.png").write_bytes(hostile[0])
+    classifier().save(tmp_path / "tiny.keras")
+    arguments = [f"--model={tmp_path / 'tiny.keras'}", f"--data={tmp_path / 'data'}"]
+    output = tmp_path / "report"
+    assert cli.main(["poc", *arguments, f"--output={output}"]) == 2
+    [line] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
+    assert re.search(f"b/4.png is no usable image .*({hostile[1]})", line)
+    assert not output.exists()
 
 
 def test_a_patch_that_does_not_fit_the_images_is_one_line(tmp_path):

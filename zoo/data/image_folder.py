@@ -1,51 +1,18 @@
 """Image files sorted into one folder a class."""
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
 
 from lng_keras._base.errors import UsageError
+from lng_keras._base.image_folder import class_names, images_of
+from lng_keras._base.images import SUFFIXES
 from zoo.data.encoded_images import like_first
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif")
 _TRAIN_NAMES = ("train", "training")
 _TEST_NAMES = ("test", "testing", "val", "valid", "validation", "eval")
 _TEST_EVERY = 10  # images of a class, in name order, where no test folder exists
-
-
-@dataclasses.dataclass(frozen=True)
-class Files:
-    """Files below a folder, a source of `EncodedImages`.
-
-    Args:
-        folder: str.
-        paths: array of n byte strings, relative to it: a quarter of the memory that
-            text takes in NumPy.
-    """
-
-    folder: str
-    paths: np.ndarray
-
-    def __len__(self):
-        return len(self.paths)
-
-    def name(self, i):
-        return os.path.join(self.folder, os.fsdecode(self.paths[i]))
-
-    def read(self, i):
-        with open(self.name(i), "rb") as file:
-            return file.read()
-
-    def subset(self, indices):
-        return Files(self.folder, self.paths[indices])
-
-    def update(self, digest):
-        """Adds names and sizes to a checksum: to read all would take hours."""
-        for i in range(len(self)):
-            digest.update(self.paths[i])
-            digest.update(b" %d" % os.stat(self.name(i)).st_size)
 
 
 def read_folder(folder, image_size=0):
@@ -123,41 +90,18 @@ def _split(folder, names):
 
 def _list_classes(folder):
     """Returns `Files`, labels (sorted) and class names of `folder/CLASS/**`."""
-    classes = sorted(
-        p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")
-    )
-    if len(classes) < 2:
+    names = class_names(folder)
+    if len(names) < 2:
         raise UsageError(
-            f"{folder} has {len(classes)} class folder(s), a classifier needs at "
+            f"{folder} has {len(names)} class folder(s), a classifier needs at "
             "least 2; put the images of each class into a folder of its own"
         )
-    paths = []
-    for name in classes:
-        paths.append(_list_images(folder, name))
-        if not len(paths[-1]):
+    files, labels = images_of(folder, names)
+    counts = np.bincount(labels, minlength=len(names))
+    for name, count in zip(names, counts, strict=True):
+        if not count:
             raise UsageError(
-                f"class folder {name} has no images ({', '.join(sorted(SUFFIXES))}); "
-                "add some or delete it"
+                f"class folder {folder / name} has no images "
+                f"({', '.join(sorted(SUFFIXES))}); add some or delete it"
             )
-    labels = np.repeat(np.arange(len(classes)), [len(p) for p in paths])
-    files = Files(str(folder), np.concatenate(paths))
-    return files, labels, tuple(p.name for p in classes)
-
-
-def _list_images(folder, below):
-    """Returns the sorted paths of the images below, relative to `folder`."""
-
-    def fail(error):
-        raise UsageError(
-            f"{error.filename} cannot be listed ({error.strerror}); make it readable"
-        ) from error
-
-    found, skip = [], len(os.path.join(str(folder), ""))
-    for where, _, names in os.walk(below, onerror=fail):
-        where = where[skip:]
-        found += [
-            os.fsencode(os.path.join(where, name))
-            for name in names
-            if name.lower().endswith(SUFFIXES)
-        ]
-    return np.sort(np.array(found, dtype=np.bytes_))
+    return files, labels, names

@@ -46,18 +46,18 @@ def poc(
 
     Args:
         model: built `keras.Model` of one input of known size, with outputs
-            `(batch, classes)`; or a `.keras` file, `zoo:NAME`, or `module:function`;
-            the last two are built with seed 0.
-        data: `(x, y, x_val, y_val)` arrays; or a folder of images, an `.npz` file or a
-            name of tensorflow-datasets, see `inputs.load_data`.
+            `(batch, classes)`; or a `.keras` file, or `module:function`, which is
+            called after setting seed 0, see `models.load_model`.
+        data: `(x, y, x_val, y_val)` arrays; or a folder of images, an `.npz` file,
+            `module:function` or a name of tensorflow-datasets, see `inputs.load_data`.
         group_sizes: sequence of ints.
         epochs, seeds: ints >= 1, of training each candidate.
         output: folder to write to, or None to write nothing.
         batch_size, learning_rate: of training with Adam.
         batch_sizes: for latency.
         pixels: "0..255", "0..1" or "-1..1", how the model takes images of bytes, or
-            "auto": 0..255 if it has a Rescaling layer, else 0..1; for `zoo:NAME`
-            -1..1.
+            "auto": as the attribute `pixels` of a `module:function` says; else 0..255
+            if it has a Rescaling layer, else 0..1.
         int8: bool, also the accuracy and cost after `quantize("int8")`.
         examples: int, use at most so many, validation included.
         data_dir: folder of tensorflow-datasets, or the environment variable
@@ -142,8 +142,8 @@ def poc(
 
 def _name(model, source):
     """What the report calls a model: its file's name, or its own."""
-    named = source and (source.startswith("zoo:") or os.path.exists(source))
-    return os.path.basename(source) if named else model.name
+    in_file = source and os.path.exists(source)
+    return os.path.basename(source) if in_file else model.name
 
 
 def _checked_swap(model, size, swap_arguments):

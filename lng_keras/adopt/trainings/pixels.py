@@ -5,6 +5,7 @@ import numpy as np
 
 from lng_keras._base.errors import UsageError
 from lng_keras._base.private.layers import flat
+from lng_keras.adopt.models import known_pixels
 
 # Range -> factor and offset of a byte.
 PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0)}
@@ -15,11 +16,11 @@ def pixel_range(
 ) -> str:
     """The range in which a model takes images of bytes, a key of `PIXELS`.
 
-    "auto": -1..1 if the model's `source` is the zoo, else 0..255 if it has a layer
-    that scales, else 0..1.
+    "auto": what the function says that the model's name `source` stands for, see
+    `load_model`; else 0..255 if it has a layer that scales, else 0..1.
     """
-    if pixels == "auto" and (source or "").startswith("zoo:"):
-        return "-1..1"
+    if pixels == "auto":
+        pixels = known_pixels(source) or pixels
     if pixels != "auto":
         if pixels not in PIXELS:
             raise UsageError(

@@ -36,7 +36,7 @@ def run(path, *more, model="tiny.keras", data="data.npz", output="report"):
     return command_line.main(
         [
             "poc",
-            f"--model={path / model if '/' not in model else model}",
+            f"--model={model if ':' in model else path / model}",
             f"--data={data if ':' in data else path / data}",
             f"--output={path / output}",
             "--batch_sizes=1",

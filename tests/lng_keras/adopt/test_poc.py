@@ -14,7 +14,7 @@ import pytest
 
 from lng_keras._base.errors import UsageError
 from lng_keras.adopt import cli as command_line
-from lng_keras.adopt import fingerprint, inputs, models, report
+from lng_keras.adopt import fingerprint, inputs, models, report, trainings
 from tests.lng_keras.adopt.poc import arrays, classifier, prepare, run
 
 layers = keras.layers
@@ -147,6 +147,36 @@ def test_the_sample_of_the_repository_is_scaled_to_the_model(folder):
     assert data.x_val.shape == (10, 8, 8, 3)
     assert data.x.dtype == np.uint8
     assert len(np.unique(data.y)) > 5  # the files are sorted by class
+
+
+def some_data(data_dir):
+    x, y = arrays(60)
+    assert data_dir == "there"
+    return x, y, x[:30], y[:30]
+
+
+def test_data_are_what_a_function_returns():
+    name = f"{__name__}:some_data"
+    data = inputs.load_data(name, classifier(), examples=40, data_dir="there")
+    assert (len(data.x), len(data.x_val)) == (32, 8)
+    assert data.description == "some_data, images of (4, 4)"
+    x, y, x_val, _ = some_data("there")
+    order = np.random.default_rng(0).permutation(60)[:32]
+    np.testing.assert_array_equal(data.x, x[order])
+    np.testing.assert_array_equal(data.y, y[order])
+
+
+def test_pixels_are_as_the_function_says_that_builds_the_model(monkeypatch):
+    name = f"{__name__}:made"
+    monkeypatch.setattr(sys.modules[__name__], "made", lambda: 0, raising=False)
+    assert trainings.pixel_range(classifier(), "auto", name) == "0..1"
+    sys.modules[__name__].made.pixels = "0..255"
+    assert trainings.pixel_range(classifier(), "auto", name) == "0..255"
+    assert trainings.pixel_range(classifier(), "0..1", name) == "0..1"
+    assert trainings.pixel_range(classifier(), "auto", "zoo:vit") == "-1..1"
+    sys.modules[__name__].made.pixels = "loud"
+    with pytest.raises(UsageError, match="Unknown range of pixels 'loud'"):
+        trainings.pixel_range(classifier(), "auto", name)
 
 
 def test_arrays_sorted_by_class_are_not_cut_to_the_first_classes(tmp_path):

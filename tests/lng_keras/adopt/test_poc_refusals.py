@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 WRONG = [
     (dict(model="none.keras"), "No such model file"),
-    (dict(model="data.npz"), "Cannot load"),
+    (dict(model="data.npz"), "cannot be loaded"),
     (dict(model="text.keras"), "is not a .keras file"),
     (dict(model="custom.keras"), "custom class 'Strange'.*--import=MODULE"),
     (dict(model="plain.keras"), "No normalization layer found"),
@@ -33,7 +33,11 @@ WRONG = [
     (dict(data="shape.npz"), "inputs of shape .5, 4, 3. do not fit"),
     (dict(data="names.npz"), "must hold arrays `x` and `y`"),
     (dict(data="text.npz"), "Cannot read"),
-    (dict(data="zoo:nothing"), "nothing"),
+    (dict(model="zoo:nothing"), "no function 'nothing'.*models are vit.*ln_net"),
+    (dict(data="zoo:nothing"), "no function 'nothing'.*sets cifar10_sample, cifar10"),
+    (dict(data="zoo:presets"), "must return four arrays"),
+    (dict(model="zoo:MODELS"), "is no function but a dict"),
+    (dict(model="lambda.keras"), "Lambda layer, which runs code.*module:function"),
     (dict(data="uneven.npz"), "20 x_val and 19 y_val"),
     (dict(output="text.keras"), "Cannot write to the output folder"),
 ]
@@ -54,6 +58,9 @@ def wrong(tmp_path_factory):
     for path in ("train/class0", "val/class0", "val/class2"):
         os.makedirs(folder / "split" / path)
     classifier(norm=None).save(folder / "plain.keras")
+    i = keras.Input((4, 4, 3))
+    j = layers.Lambda(lambda x: x[:, 0, 0])(i)
+    keras.Model(i, j).save(folder / "lambda.keras")
     i = keras.Input((None, 3))
     j = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(i))
     keras.Model(i, layers.Dense(3)(j)).save(folder / "sizes.keras")

@@ -74,3 +74,41 @@ def write_set(folder, n=40, classes=2, size=(8, 6), shards=2, tests=8, seed=0):
         write(folder / name, [records[i] for i in part])
     write(folder / "test-00000-of-00001", records[n:])
     return pixels[:n], labels[:n]
+
+
+def write_tfds(folder, name, shape, pixels):
+    """Writes a prepared set of tensorflow-datasets: 20 and 4 images of two classes.
+
+    Args:
+        shape: of the images, as its feature declares it.
+        pixels: function (i) -> image `i`, uint8.
+    Returns:
+        The paths of its files for training.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    def examples(n):
+        def generate():
+            for i in range(n):
+                yield {"image": pixels(i), "label": i % 2}
+
+        signature = {
+            "image": tf.TensorSpec(shape, tf.uint8),
+            "label": tf.TensorSpec((), tf.int64),
+        }
+        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=shape),
+                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+            }
+        ),
+        split_datasets={"train": examples(20), "test": examples(4)},
+        data_dir=folder,
+    )
+    return list(folder.rglob(f"{name}-train.tfrecord*"))

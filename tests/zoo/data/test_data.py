@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lng_keras._base import images
 from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import cifar, encoded_images, tfds_data
@@ -260,7 +261,7 @@ def test_large_folders_are_decoded_when_asked(tmp_path, monkeypatch):
 
 def test_image_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
     write_images(tmp_path)
-    monkeypatch.setattr(encoded_images, "_LARGEST_PIXELS", 47)
+    monkeypatch.setattr(images, "_LARGEST_PIXELS", 47)
     with pytest.raises(UsageError, match="claims 8 x 6"):
         data.load("folder", tmp_path)
 

@@ -155,42 +155,19 @@ def test_an_error_is_found_within_that_of_an_engine():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough")
 @pytest.mark.filterwarnings("ignore")
 def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("importlib_resources")
     rng = np.random.default_rng(0)
 
-    def examples(n):
-        import tensorflow as tf
+    def pixels(i):
+        return rng.integers(256, size=(8 + i % 3, 8, 3), dtype=np.uint8)
 
-        def generate():
-            for i in range(n):
-                pixels = rng.integers(256, size=(8 + i % 3, 8, 3), dtype=np.uint8)
-                yield {"image": pixels, "label": i % 2}
-
-        signature = {
-            "image": tf.TensorSpec((None, None, 3), tf.uint8),
-            "label": tf.TensorSpec((), tf.int64),
-        }
-        return tf.data.Dataset.from_generator(generate, output_signature=signature)
-
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="sizes",
-        version="1.0.0",
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(None, None, 3)),
-                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
-            }
-        ),
-        split_datasets={"train": examples(20), "test": examples(4)},
-        data_dir=tmp_path,
-    )
+    [path] = records.write_tfds(tmp_path, "sizes", (None, None, 3), pixels)
     loaded = data.load("sizes", tmp_path, image_size=6)
     assert loaded.train.images.shape == (20, 6, 6, 3)
     assert loaded.class_names == ("cat", "dog")
     flags = ["--dataset=sizes", f"--data_dir={tmp_path}", f"--run_dir={tmp_path}/run"]
     assert "images differ in size" in error_line(*flags)
-    [path] = tmp_path.rglob("*train.tfrecord*")
     first = next(tfrecords._records(path, path.read_bytes()))
     path.write_bytes(path.read_bytes()[: first[1] + 4])  # at the end of a record
     line = error_line(*flags, "--image_size=6")

@@ -13,6 +13,7 @@ import train
 import zoo
 from lng_keras._base.errors import UsageError
 from lng_keras.adopt.models import load_model
+from tests.zoo.data import records
 from zoo.runs import model_files
 from zoo.training import flags as train_flags
 
@@ -138,33 +139,11 @@ def test_good_models_load(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_truncated_records_are_one_line(tmp_path, capsys):
-    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("importlib_resources")
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(8, 8, 3)),
-            "label": tfds.features.ClassLabel(num_classes=2),
-        }
-    )
-    rng = np.random.default_rng(0)
-
-    def examples(n):
-        import tensorflow as tf
-
-        images = rng.integers(256, size=(n, 8, 8, 3), dtype=np.uint8)
-        return tf.data.Dataset.from_tensor_slices(
-            {"image": images, "label": np.arange(n, dtype=np.int64) % 2}
-        )
-
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="truncated",
-        version="1.0.0",
-        features=features,
-        split_datasets={"train": examples(20), "test": examples(4)},
-        data_dir=tmp_path,
-    )
+    image = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    [record] = records.write_tfds(tmp_path, "truncated", (8, 8, 3), lambda i: image)
     flags = [*TINY, "--batch_size=4", "--dataset=truncated", f"--data_dir={tmp_path}"]
-    [record] = tmp_path.rglob("*train.tfrecord*")
     whole = record.read_bytes()
     for length in (len(whole) - 5, len(whole) // 2, 0):
         record.write_bytes(whole[:length])
