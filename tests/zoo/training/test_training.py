@@ -223,7 +223,7 @@ def test_learning_rate_rises_and_falls_to_zero():
     assert rates[10] == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="Keras' on JAX")
+@pytest.mark.only("jax", reason="Keras' learning rate compiles only there")
 def test_reading_the_learning_rate_compiles_nothing():
     import jax
 
