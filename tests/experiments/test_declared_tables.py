@@ -6,6 +6,8 @@ from experiments.machinery import runs, training_table
 from experiments.tables import depth_width, random_labels, resnet_na, swap, vit
 from zoo.training import flags as train_flags
 
+pytestmark = pytest.mark.once(reason="parses flags")
+
 MODULES = (resnet_na, vit, depth_width, random_labels)
 TABLES = [*(module.TABLE for module in MODULES), *swap.TABLES.values()]
 BUDGETS = [

@@ -1,8 +1,11 @@
 """The table depth_width: its picture."""
 
 import numpy as np
+import pytest
 
 from experiments.tables import depth_width
+
+pytestmark = pytest.mark.once(reason="draws numbers of records")
 
 
 def test_picture_has_mean_and_spread_at_the_parameters():
