@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import keras
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
@@ -62,7 +61,7 @@ def test_quickstart_runs(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a notebook for JAX")
+@pytest.mark.only("jax", reason="a notebook for JAX")
 @pytest.mark.filterwarnings("ignore")
 def test_colab_notebook_runs_on_a_cpu_with_the_tpu_cells_swapped(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.once(reason="reproduce.py starts its backends itself")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, str(ROOT / "reproduce.py")]
 

@@ -260,7 +260,7 @@ def test_help_answers_before_any_backend_is_imported():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="forces JAX devices")
+@pytest.mark.only("jax", reason="forces JAX devices")
 def test_four_devices_give_the_loss_of_one(tmp_path):
     losses = []
     for devices, distribute in ((1, "none"), (4, "data")):

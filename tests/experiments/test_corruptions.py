@@ -7,6 +7,8 @@ import pytest
 
 from experiments.tables import corruptions
 
+pytestmark = pytest.mark.once(reason="computes with NumPy")
+
 
 def pictures(n=2):
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)

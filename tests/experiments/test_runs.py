@@ -7,6 +7,8 @@ import pytest
 
 from experiments.machinery import files, runs
 
+pytestmark = pytest.mark.once(reason="scripts stand for train.py")
+
 
 @pytest.mark.skipif(os.name != "posix", reason="a script stands for Python")
 @pytest.mark.parametrize(

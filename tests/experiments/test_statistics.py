@@ -7,6 +7,8 @@ import pytest
 
 from experiments.machinery import statistics
 
+pytestmark = pytest.mark.once(reason="computes with NumPy")
+
 
 def test_summary_is_the_sample_standard_deviation():
     summary = statistics.summarize([1.0, 2.0, 4.0])

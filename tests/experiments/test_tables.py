@@ -17,6 +17,8 @@ from experiments.machinery import (
 from experiments.machinery.declaration import Row, Schedule, Table
 from zoo.runs import preset_store
 
+pytestmark = pytest.mark.once(reason="a function stands for train.py")
+
 TABLE = Table(
     name="toy",
     title="Toy",

@@ -1,6 +1,8 @@
 """What the package promises before any layer runs."""
 
 import importlib
+import json
+import re
 import subprocess
 import sys
 import types
@@ -10,32 +12,72 @@ import pytest
 
 import lng_keras
 
-
-def run(code):
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-
-
-def test_public_names():
-    for name in (
-        "GroupLayerNormalization",
-        "PositionalGroupLayerNormalization",
-        "group_layer_normalization",
-    ):
-        assert hasattr(lng_keras, name)
-    assert lng_keras.__version__.count(".") == 2
+TOOLS = ("construction", "cost", "distillation", "export", "measures", "report")
+TOOLS += ("search",)
+# What the README names, and where it is defined.
+PUBLIC = {
+    "GroupLayerNormalization": "lng_keras.normalization",
+    "PositionalGroupLayerNormalization": "lng_keras.normalization",
+    "group_layer_normalization": "lng_keras.functional",
+    "swap_normalization": "lng_keras.swap",
+    "search_group_size": "lng_keras.adopt.search",
+}
 
 
-MODULES = "construction cost distillation export measures report search".split()
+PROCESS = """
+import json, sys, keras, numpy
+before = set(sys.modules)
+import lng_keras
+imported = sorted(set(sys.modules) - before)
+lng_keras.GroupLayerNormalization()(numpy.ones((2, 8), "float32"))
+run = [name for name in sys.modules if name.startswith("lng_keras.")]
+tools = [getattr(lng_keras, name).__name__ for name in sys.argv[1:]]
+print(json.dumps({"imported": imported, "run": run, "tools": tools}))
+"""
 
 
-def test_tools_are_attributes_without_an_import_of_their_own():
-    code = f"import lng_keras; print([getattr(lng_keras, m) for m in {MODULES}])"
-    assert run(code).count("<module 'lng_keras.") == len(MODULES)
-    assert set(MODULES) <= set(dir(lng_keras))
-    with pytest.raises(AttributeError, match="no attribute 'costs'"):
-        lng_keras.costs  # noqa: B018  the access is what raises
+@pytest.fixture(scope="module")
+def process():
+    """What a fresh process has imported, by `import lng_keras` and then by a layer."""
+    command = [sys.executable, "-c", PROCESS, *TOOLS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_what_they_say(name):
+    found = getattr(lng_keras, name)
+    assert found.__name__ == name
+    assert found.__module__.startswith(PUBLIC[name])
+    assert name in dir(lng_keras)
+
+
+def test_another_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="'lng_keras' has no attribute 'swop'"):
+        _ = lng_keras.swop
+
+
+def test_version_is_a_release():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lng_keras.__version__)
+
+
+def test_import_brings_neither_another_backend_nor_the_tools(process):
+    new = process["imported"]
+    assert "lng_keras.normalization" in new
+    others = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
+    late = (*others, "matplotlib", "scipy", "PIL", "keras_tuner", "mpmath", "jinja2")
+    assert not {name.split(".")[0] for name in new} & {*late, "absl"}
+    assert not [name for name in new if name.startswith("lng_keras.adopt")]
+
+
+def test_tools_are_there_at_their_first_use(process):
+    assert [name.split(".")[-1] for name in process["tools"]] == list(TOOLS)
+
+
+def test_a_layer_runs_the_kernels_of_its_backend_alone(process):
+    kernels = {name.removeprefix("lng_keras.kernels.") for name in process["run"]}
+    backends = {"tensorflow", "jax", "torch"}
+    assert kernels & backends == {keras.backend.backend()}
 
 
 def test_old_paths_are_the_same_modules_and_functions():
@@ -55,32 +97,3 @@ def test_old_paths_are_the_same_modules_and_functions():
             assert scope[name] is getattr(new, name)
             assert not isinstance(scope[name], types.ModuleType)
     assert lng_keras.search_group_size is lng_keras.search.search_group_size
-
-
-def test_import_loads_no_tools():
-    code = "import sys, keras; before = set(sys.modules); import lng_keras; "
-    code += "print(sorted(set(sys.modules) - before))"
-    loaded = run(code)
-    assert "'lng_keras.swap'" in loaded
-    for name in ("lng_keras.adopt", "lng_keras.measures", "lng_keras.construction"):
-        assert name not in loaded
-    for name in ("scipy", "matplotlib", "jinja2", "keras_tuner", "PIL"):
-        assert f"'{name}'" not in loaded
-
-
-def test_import_brings_no_backend_but_the_active_one():
-    active = keras.backend.backend()
-    others = {"tensorflow", "jax", "torch"} - {active}
-    code = "import sys, keras; before = set(sys.modules); import lng_keras; "
-    code += "new = {m.split('.')[0] for m in set(sys.modules) - before}; print(new)"
-    new = run(code)
-    for name in (*others, "matplotlib", "keras_tuner", "mpmath", "jinja2", "absl"):
-        assert f"'{name}'" not in new
-
-
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch without others")
-def test_layer_on_torch_leaves_the_other_backends_alone():
-    code = "import sys, numpy, lng_keras; "
-    code += "lng_keras.GroupLayerNormalization()(numpy.ones((2, 8), 'float32')); "
-    code += "print('lng_keras.kernels.jax' in sys.modules)"
-    assert run(code).strip() == "False"

@@ -116,9 +116,8 @@ def test_inputs_that_are_unknown_or_several_are_refused(tmp_path):
     assert export(unknown, path, able(), np.ones((1, 3, 4), "float32"))
 
 
+@pytest.mark.only("tensorflow", "jax", reason="no SavedModel from torch")
 def test_a_wrong_file_is_noticed_and_not_left_behind(tmp_path, monkeypatch):
-    if keras.config.backend() == "torch":
-        pytest.skip("no SavedModel from torch")
     right = RUN["saved_model"]
     monkeypatch.setitem(RUN, "saved_model", lambda path, x: right(path, x) + 0.01)
     with pytest.raises(UsageError, match="differs by 0.01"):
@@ -126,9 +125,8 @@ def test_a_wrong_file_is_noticed_and_not_left_behind(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.only("tensorflow", "jax", reason="no SavedModel from torch")
 def test_a_file_that_its_runtime_does_not_take_is_refused(tmp_path, monkeypatch):
-    if keras.config.backend() == "torch":
-        pytest.skip("no SavedModel from torch")
 
     def fail(path, x):
         raise RuntimeError("No Op registered")

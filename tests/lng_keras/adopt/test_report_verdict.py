@@ -4,6 +4,8 @@ import pytest
 
 from lng_keras.adopt import verdict
 
+pytestmark = pytest.mark.once(reason="computes with NumPy")
+
 
 def results(base, other):
     """One result a seed from fractions of 1,000 examples that are right."""

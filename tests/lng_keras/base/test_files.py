@@ -7,6 +7,8 @@ import pytest
 from experiments.machinery import files as table_files
 from lng_keras._base import files
 
+pytestmark = pytest.mark.once(reason="writes files")
+
 
 @pytest.mark.parametrize("write", [files.write, table_files.write])
 def test_a_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path, write):

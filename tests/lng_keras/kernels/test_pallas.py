@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,9 +12,7 @@ from lng_keras import kernels
 from tests.lng_keras import reference
 from tests.lng_keras.gradients import value_and_vjp
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="Pallas is JAX's"
-)
+pytestmark = pytest.mark.only("jax", reason="Pallas is JAX's")
 
 # (rows, channels, group size, offset): lanes filled or not, whole axis, rows that do
 # not fill the last block, sizes that do not divide 128.

@@ -2,7 +2,6 @@
 
 import tracemalloc
 
-import keras
 import numpy as np
 import pytest
 
@@ -152,7 +151,6 @@ def test_an_error_is_found_within_that_of_an_engine():
     assert errors.within(wrapped) is inner
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough")
 @pytest.mark.filterwarnings("ignore")
 def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path):
     pytest.importorskip("tensorflow_datasets")

@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -17,7 +16,6 @@ from zoo.devices import distribution, workers
 from zoo.training import optimization
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BACKEND = keras.backend.backend()
 TINY = (
     *("--model=vit", "--depth=1", "--width=8", "--heads=2", "--norm=lng"),
     *("--train_examples=64", "--batch_size=16", "--epochs=2", "--clip_norm=0.5"),
@@ -37,14 +35,14 @@ def enter(how, batch_size=16):
         return worker
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="other engines distribute")
+@pytest.mark.only("torch", reason="the other engines distribute")
 @pytest.mark.parametrize("how", ["data", "multi_worker", "tpu"])
 def test_torch_says_that_keras_does_not_distribute(how):
     with pytest.raises(UsageError, match=f"--distribute={how}: Keras does not"):
         enter(how)
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras does not distribute on torch")
+@pytest.mark.only("tensorflow", "jax", reason="Keras does not distribute on torch")
 @pytest.mark.parametrize(
     ("how", "message"),
     [("tpu", "finds no TPU"), ("multi_worker", ": set (TF_|KERAS_)")],
@@ -59,7 +57,7 @@ def test_what_is_not_there_is_one_line(monkeypatch, how, message):
     assert workers.current().devices == 1
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="TF_CONFIG is TensorFlow's")
+@pytest.mark.only("tensorflow", reason="TF_CONFIG is TensorFlow's")
 def test_spoiled_cluster_is_one_line(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{cluster")
     with pytest.raises(UsageError, match="TF_CONFIG is no JSON object"):
@@ -78,7 +76,7 @@ def test_each_example_is_seen_once_an_epoch_by_all_workers_together():
     assert len(seen) == len(set(seen)) == 48  # the last 2 fill no batch
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="a repair of Keras on TensorFlow")
+@pytest.mark.only("tensorflow", reason="a repair of Keras on TensorFlow")
 def test_gradients_are_added_before_they_are_clipped():
     import tensorflow as tf
 
@@ -94,7 +92,7 @@ def test_gradients_are_added_before_they_are_clipped():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="devices made by TensorFlow")
+@pytest.mark.only("tensorflow", reason="devices made by TensorFlow")
 def test_two_mirrored_devices_give_the_loss_of_one(tmp_path):
     losses = {}
     for how in ("none", "data"):
@@ -112,7 +110,7 @@ def test_two_mirrored_devices_give_the_loss_of_one(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras does not distribute on torch")
+@pytest.mark.only("tensorflow", "jax", reason="Keras does not distribute on torch")
 def test_two_workers_train_as_one_and_survive_kills():
     subprocess.run(
         [sys.executable, "-m", "tests.stress", "distributed", "--times=2"],

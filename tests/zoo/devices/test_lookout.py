@@ -6,6 +6,8 @@ import pytest
 
 from zoo.devices import lookout, workers
 
+pytestmark = pytest.mark.once(reason="speaks through sockets")
+
 
 class Chief(workers.Alone):
     """The chief of two; the other worker says `words` before it is listened to."""

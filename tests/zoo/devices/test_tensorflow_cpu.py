@@ -8,9 +8,7 @@ import lng_keras
 import zoo
 from zoo.devices import tensorflow_cpu
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="TensorFlow's operations"
-)
+pytestmark = pytest.mark.only("tensorflow", reason="TensorFlow's operations")
 
 
 def build(norm):

@@ -8,6 +8,8 @@ import pytest
 from lng_keras._base.errors import UsageError
 from zoo.runs import checkpoints
 
+pytestmark = pytest.mark.once(reason="writes and reads NumPy's files")
+
 
 def save(folder, number):
     arrays = {"a": np.arange(number, dtype=np.float32), "b": np.array(number)}

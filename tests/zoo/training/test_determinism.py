@@ -1,5 +1,7 @@
 """Two runs with one seed are equal bit for bit, on each backend's CPU."""
 
+import functools
+
 import pytest
 
 import train
@@ -17,7 +19,19 @@ MODELS = {
 }
 
 
-def run(folder, *flags):
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The run of each model that others are compared with, once."""
+
+    @functools.cache
+    def of(model):
+        return run(tmp_path_factory.mktemp(model) / "run", model)
+
+    return of
+
+
+def run(folder, model, *flags):
+    flags = (f"--model={model}", *MODELS[model], *flags)
     train_flags.FLAGS.unparse_flags()
     try:
         train.main(["train.py", f"--run_dir={folder}", *SMALL, *flags])
@@ -28,17 +42,15 @@ def run(folder, *flags):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("model", MODELS)
-def test_two_runs_with_one_seed_are_equal_bit_for_bit(tmp_path, model):
-    flags = (f"--model={model}", *MODELS[model])
-    first, second = (run(tmp_path / name, *flags) for name in ("a", "b"))
-    assert first["rows"] == second["rows"]
-    assert first["result"] == second["result"]
-    assert first["state"] == second["state"]
+def test_two_runs_with_one_seed_are_equal_bit_for_bit(tmp_path, model, first):
+    second = run(tmp_path / "run", model)
+    assert first(model)["rows"] == second["rows"]
+    assert first(model)["result"] == second["result"]
+    assert first(model)["state"] == second["state"]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_another_seed_gives_another_run(tmp_path):
-    flags = ("--model=ln_net", *MODELS["ln_net"])
-    first, other = (run(tmp_path / f"{i}", *flags, f"--seed={i}") for i in (5, 6))
-    assert first["rows"] != other["rows"]
-    assert first["state"] != other["state"]
+def test_another_seed_gives_another_run(tmp_path, first):
+    other = run(tmp_path / "run", "ln_net", "--seed=6")
+    assert first("ln_net")["rows"] != other["rows"]
+    assert first("ln_net")["state"] != other["state"]
