@@ -3,13 +3,14 @@
 import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 # What a killed process may leave half-written ends so.
 TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
-def replaced(path, ending=""):
+def replaced(path: str | os.PathLike[str], ending: str = "") -> Iterator[pathlib.Path]:
     """Gives the path of a new file; moves it to `path` once it is written whole.
 
     Args:
@@ -29,7 +30,7 @@ def replaced(path, ending=""):
         temporary.unlink(missing_ok=True)
 
 
-def write(path, content):
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Writes str, as UTF-8, or bytes to `path`, which has the old content till then."""
     content = content.encode() if isinstance(content, str) else content
     with replaced(path) as temporary:

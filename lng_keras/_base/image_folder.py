@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,30 +27,32 @@ class Files:
     def __len__(self):
         return len(self.paths)
 
-    def name(self, i):
+    def name(self, i: int) -> str:
         return os.path.join(self.folder, os.fsdecode(self.paths[i]))
 
-    def read(self, i):
+    def read(self, i: int) -> bytes:
         with open(self.name(i), "rb") as file:
             return file.read()
 
-    def subset(self, indices):
+    def subset(self, indices: np.ndarray) -> "Files":
         return Files(self.folder, self.paths[indices])
 
-    def update(self, digest):
+    def update(self, digest: Any) -> None:
         """Adds names and sizes to a checksum: to read all would take hours."""
         for i in range(len(self)):
             digest.update(self.paths[i])
             digest.update(b" %d" % os.stat(self.name(i)).st_size)
 
 
-def class_names(folder):
+def class_names(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     """Returns the sorted names of the folders in a folder; hidden ones are no class."""
     entries = (entry for entry in os.scandir(folder) if entry.is_dir())
     return tuple(sorted(e.name for e in entries if not e.name.startswith(".")))
 
 
-def images_of(folder, names):
+def images_of(
+    folder: str | os.PathLike[str], names: Sequence[str]
+) -> tuple[Files, np.ndarray]:
     """Lists `folder/NAME/**` by class and path.
 
     Args:

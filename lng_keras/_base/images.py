@@ -6,6 +6,7 @@ and of those no more pixels than a photograph has.
 """
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,7 +18,13 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF")
 _LARGEST_PIXELS = 100_000_000  # an image that claims more is a bomb or a mistake
 
 
-def decode(read, name, channels=3, size=None, crop=False):
+def decode(
+    read: Callable[[], bytes],
+    name: str,
+    channels: int | None = 3,
+    size: tuple[int, int] | None = None,
+    crop: bool = False,
+) -> np.ndarray:
     """Decodes an image to `(height, width, channels)` uint8, upright as EXIF says.
 
     Colours of a palette and CMYK become RGB, transparency is dropped, 16 bits a colour
@@ -44,7 +51,7 @@ def decode(read, name, channels=3, size=None, crop=False):
                 raise ValueError(f"its pixels are no bytes but of mode {image.mode}")
             if channels is None:
                 channels = 1 if image.mode in ("L", "1") else 3
-            if crop:
+            if crop and size is not None:
                 # Lets the JPEG decoder skip detail beyond twice the wanted size.
                 image.draft(None, (2 * max(size), 2 * max(size)))
             image.load()

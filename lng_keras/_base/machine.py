@@ -21,7 +21,7 @@ def processor() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def cores() -> int | None:
+def cores() -> int:
     """Returns the number of cores this process may use: not always the machine's."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -104,7 +104,7 @@ class Others:
     def __init__(self):
         self.start = self._now()
 
-    def cpus(self):
+    def cpus(self) -> float | None:
         """CPUs in use by other programs since the start, or None where not known."""
         if self.start is None:
             return None

@@ -1,5 +1,6 @@
 """Loads a saved model without trusting the file."""
 
+import os
 import pathlib
 import re
 import zipfile
@@ -13,7 +14,13 @@ _SMALL = 64 << 20  # bytes that are no harm whatever their ratio
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 
 
-def load(path, only_weights=False, instead="", custom="", code=""):
+def load(
+    path: str | os.PathLike[str],
+    only_weights: bool = False,
+    instead: str = "",
+    custom: str = "",
+    code: str = "",
+) -> keras.Model:
     """Loads a `.keras` or `.h5` file with safe mode on: no code in it runs.
 
     Args:

@@ -6,7 +6,9 @@ import inspect
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from lng_keras._base import image_folder, images
@@ -33,12 +35,14 @@ class Data:
     y_val: np.ndarray
     description: str
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Short digest of all examples."""
         return fingerprint.of_arrays((self.x, self.y, self.x_val, self.y_val))
 
 
-def load_data(name, model, examples=5000, data_dir=None):
+def load_data(
+    name: str, model: keras.Model, examples: int = 5000, data_dir: str | None = None
+) -> Data:
     """Loads images and labels from a folder, a file, a function or a known data set.
 
     A folder holds one folder of images a class, or `train/` and `validation/` with
@@ -74,7 +78,7 @@ def load_data(name, model, examples=5000, data_dir=None):
     return check(data, model, shape, classes)
 
 
-def check(data, model, shape, classes):
+def check(data: Data, model: keras.Model, shape: Sequence[int], classes: int) -> Data:
     """Refuses examples that the model cannot take."""
     for x, y in ((data.x, data.y), (data.x_val, data.y_val)):
         if len(x) != len(y) or not len(x):

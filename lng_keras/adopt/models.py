@@ -2,6 +2,8 @@
 
 import importlib
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 
@@ -9,7 +11,7 @@ from lng_keras._base import saved_model
 from lng_keras._base.errors import UsageError
 
 
-def load_model(name, imports=()):
+def load_model(name: str, imports: Iterable[str] = ()) -> keras.Model:
     """Loads a model from a `.keras` file, or calls `module:function` for it.
 
     The function takes nothing and returns a built `keras.Model`. If it has an attribute
@@ -48,14 +50,14 @@ def load_model(name, imports=()):
     return model
 
 
-def known_pixels(name):
+def known_pixels(name: str | None) -> str | None:
     """Returns the attribute `pixels` of `module:function`, or None."""
     if not name or _is_file(name):
         return None
     return getattr(function(name), "pixels", None)
 
 
-def function(name):
+def function(name: str) -> Callable[..., Any]:
     """Returns what `module:function` names.
 
     Raises:
@@ -87,7 +89,7 @@ def _import(module):
         ) from error
 
 
-def model_spec(model):
+def model_spec(model: keras.Model) -> tuple[tuple[int, ...], int]:
     """Returns the shape of one input and the number of classes of a classifier."""
     try:
         inputs, outputs = model.input_shape, model.output_shape

@@ -1,6 +1,8 @@
 """Reads an answer off the numbers, and how sure it is."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,9 @@ class Verdict:
     sureness: str
 
 
-def differences(results, reference=AS_IS):
+def differences(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], reference: str = AS_IS
+) -> dict[str, dict[str, Any]]:
     """Compares each candidate's accuracy with that of `reference`.
 
     Two things make a difference uncertain, and both are counted: which examples
@@ -91,7 +95,11 @@ def _error(variances, freedom, probability):
     return float(np.sqrt(total)), float(stats.t.ppf(probability, degrees))
 
 
-def recommend(results, latency_ratio, chance=0.0):
+def recommend(
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    latency_ratio: Mapping[str, Mapping[int, str]],
+    chance: float = 0.0,
+) -> Verdict:
     """Reads the answer off the trainings.
 
     Args:
@@ -180,7 +188,7 @@ def _sureness(found, best, examples):
     return text + " and the spread over seeds)."
 
 
-def points(f):
+def points(f: Mapping[str, Any]) -> str:
     """A difference in percentage points, with its standard error."""
     return f"{100 * f['difference']:+.1f} ± {100 * f['error']:.1f} points"
 

@@ -1,5 +1,8 @@
 """What Keras keeps about the nodes of a functional graph."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lng_keras._base.private.names import Name
 
 CALLS = Name("_inbound_nodes", "to find how a layer is called")
@@ -10,7 +13,7 @@ BY_DEPTH = Name("_operations_by_depth", "to exchange layers of a functional mode
 NODES = Name("_nodes_by_depth", "to exchange layers of a functional model")
 
 
-def first_call(layer):
+def first_call(layer: Any) -> Any:
     """Returns the arguments of a layer's first call in a graph, None without one.
 
     They have `keras_tensors`, `args`, `kwargs` and `fill_in`.
@@ -19,12 +22,12 @@ def first_call(layer):
     return calls[0].arguments if calls else None
 
 
-def origin(tensor):
+def origin(tensor: Any) -> Any:
     """Returns the layer or operation that a symbolic tensor comes from."""
     return HISTORY.of(tensor).operation
 
 
-def call_others(graph, memo):
+def call_others(graph: Any, memo: Mapping[int, Any]) -> None:
     """Makes the nodes of a functional graph call other layers.
 
     Args:
@@ -52,7 +55,7 @@ def _redirect(node, new):
         node.arguments = type(node.arguments)(*node.arguments.args, **kwargs)
 
 
-def takes_mask(operation):
+def takes_mask(operation: Any) -> bool:
     """Whether `mask` may be passed to a layer or operation."""
     parameters = getattr(operation, "call_signature_parameters", ("mask",))
     return "mask" in parameters or "kwargs" in parameters

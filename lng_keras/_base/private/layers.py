@@ -1,6 +1,8 @@
 """What Keras keeps about the layers inside a layer."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -24,23 +26,23 @@ _TENSORFLOW = ("_self_unconditional_", "_self_saveable_", "_self_tracked_")
 _BOOKKEEPING: set[str] = set()
 
 
-def flat(model):
+def flat(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a model and all layers below it, each once."""
     return FLATTEN.of(model)()
 
 
-def held(layer):
+def held(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns the list of layers that a layer holds, in the order of its weights."""
     return LAYERS.of(layer)
 
 
-def own_variables(layer):
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The variables of a layer itself, random states included."""
     states = [generator.state for generator in SEEDS.of(layer)]
     return TRAINABLE.of(layer) + NON_TRAINABLE.of(layer) + states
 
 
-def attributes(layer):
+def attributes(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
     """Yields `(name, value)` of the attributes a layer's author has set."""
     if not _BOOKKEEPING:  # what every Keras layer and model has
         _BOOKKEEPING.update(vars(keras.layers.Layer()), vars(keras.Model()))
@@ -54,13 +56,13 @@ def attributes(layer):
                 yield name, value
 
 
-def inner_graph(model):
+def inner_graph(model: keras.Sequential) -> keras.Model | None:
     """Returns the functional model that runs a sequential one, None if not built."""
     return INNER.of(model)
 
 
 @contextlib.contextmanager
-def unlocked(layer):
+def unlocked(layer: keras.layers.Layer) -> Iterator[None]:
     """Lets attributes of a built layer be set to other layers."""
     tracker = TRACKER.of(layer)
     locked = tracker.locked
@@ -71,7 +73,7 @@ def unlocked(layer):
         tracker.locked = locked
 
 
-def take_places(layer, memo):
+def take_places(layer: keras.layers.Layer, memo: Mapping[int, Any]) -> None:
     """Puts new sublayers where the old ones were, so that weights keep their order.
 
     Args:
@@ -92,12 +94,12 @@ def take_places(layer, memo):
         held(layer)[:] = [memo.get(id(old), old) for old in held(layer)]
 
 
-def list_parameters_again(layer):
+def list_parameters_again(layer: keras.layers.Layer) -> None:
     """Makes torch see the parameters of new sublayers: it lists them at building."""
     PARAMETERS.of(layer)()
 
 
-def build_as(build, original):
+def build_as(build: Any, original: Any) -> None:
     """Marks a method `build` as Keras' default one, if `original` is that.
 
     Keras builds layers with a default `build` by calling them.

@@ -8,6 +8,7 @@ error says so in a line. tests/lng_keras/base/test_private.py looks for all of t
 import dataclasses
 import importlib
 import operator
+from typing import Any
 
 from lng_keras._base.errors import UsageError
 
@@ -34,7 +35,7 @@ class Name:
     checked: str = "3.12 to 3.15"
     without: str = "install one of these"
 
-    def of(self, owner):
+    def of(self, owner: Any) -> Any:
         """Returns what the name stands for in `owner`.
 
         Raises:
@@ -45,12 +46,12 @@ class Name:
         except AttributeError as error:
             raise self.gone(owner) from error
 
-    def replace(self, owner, value):
+    def replace(self, owner: Any, value: Any) -> None:
         """Makes the name stand for something else in `owner`, which must have it."""
         self.of(owner)
         setattr(owner, self.path, value)
 
-    def gone(self, owner):
+    def gone(self, owner: Any) -> NameGone:
         """The error that says that `owner` has no such name."""
         kind = owner if hasattr(owner, "__name__") else type(owner)
         version = importlib.import_module(self.package).__version__

@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
 from lng_keras._base.private.names import Name
 
@@ -13,7 +15,7 @@ _FREEZING = "tensorflow.python.framework.convert_to_constants"
 
 
 @contextlib.contextmanager
-def exact_moments():
+def exact_moments() -> Iterator[None]:
     """Replaces `tf.nn.moments`, which Keras' normalizations use, while it is traced.
 
     TensorFlow's own stops the gradient of the mean in mean((x - mean)^2): harmless to
@@ -34,7 +36,7 @@ def exact_moments():
         MOMENTS.replace(tf.nn, original)
 
 
-def frozen(function):
+def frozen(function: Any) -> Any:
     """Returns the graph of a concrete function with its weights as constants."""
     import tensorflow
 

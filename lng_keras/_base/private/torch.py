@@ -12,7 +12,7 @@ TRANSFORMED = Name(
 )
 
 
-def transforms_are_active():
+def transforms_are_active() -> bool:
     """Whether torch.func transforms what is computed now.
 
     True where torch does not tell: plain operations, which it can transform, are right

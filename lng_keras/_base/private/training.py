@@ -1,5 +1,7 @@
 """Repairs of how Keras trains on several devices of TensorFlow."""
 
+from typing import Any
+
 from lng_keras._base.private.names import Name
 
 BUILD = Name(
@@ -15,7 +17,7 @@ CLIP = Name("_clip_gradients", **_CLIPPING)
 ADD = Name("_all_reduce_sum_gradients", **_CLIPPING)
 
 
-def never_build_from_a_batch(model):
+def never_build_from_a_batch(model: Any) -> None:
     """Keeps `fit` from building a model, which is built, from a distributed batch.
 
     Keras takes the mean of that batch over its workers, but it is a tuple.
@@ -23,7 +25,7 @@ def never_build_from_a_batch(model):
     BUILD.replace(model, lambda **_: None)
 
 
-def sum_then_clip(optimizer):
+def sum_then_clip(optimizer: Any) -> None:
     """Makes a TensorFlow optimizer clip the gradient of all devices together.
 
     Keras clips the part of each device and adds the clipped parts, which is another

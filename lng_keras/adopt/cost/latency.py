@@ -4,6 +4,8 @@ Candidates are timed in turns: what slows the machine for a while slows all of t
 """
 
 import platform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from lng_keras._base import machine, timing
 
 
-def modes(compiled=None):
+def modes(compiled: bool | None = None) -> dict[str, bool]:
     """The ways a model is run here: name -> whether it goes through a compiler.
 
     Args:
@@ -29,7 +31,9 @@ def modes(compiled=None):
     return wanted
 
 
-def callable_of(layer, inputs, compiled):
+def callable_of(
+    layer: keras.layers.Layer, inputs: Any, compiled: bool
+) -> Callable[[], object]:
     """Returns a function without arguments that runs `layer` and waits for it."""
     backend = keras.config.backend()
     x = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
@@ -88,7 +92,11 @@ def _torch(layer, x, compiled):
     return run
 
 
-def time_in_turns(functions, repeats=30, seconds=2.0):
+def time_in_turns(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int = 30,
+    seconds: float = 2.0,
+) -> dict[str, dict[str, Any]]:
     """Times functions in turns, after warm-up.
 
     Args:
@@ -103,7 +111,7 @@ def time_in_turns(functions, repeats=30, seconds=2.0):
     return {name: summary(values) for name, values in times.items()}
 
 
-def summary(seconds):
+def summary(seconds: Sequence[float]) -> dict[str, Any]:
     """Median and quartiles in milliseconds."""
     q25, median, q75 = np.percentile(np.asarray(seconds) * 1e3, [25, 50, 75])
     return {
@@ -114,7 +122,7 @@ def summary(seconds):
     }
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """What ran: backend, versions, device and threads."""
     backend = keras.config.backend()
     module = __import__(backend)
