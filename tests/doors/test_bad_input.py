@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from tests.commands import error_line
+from tests.command_line import TINY, error_line
 from tests.zoo.data import records
 
 IMAGE = records.encoded(np.zeros((6, 8, 3), np.uint8))
@@ -19,7 +19,8 @@ def refusal(folder, dataset, *flags):
     """Returns the error of a run on that data, which must leave no run behind."""
     run = folder.parent / "run"
     line = error_line(
-        f"--dataset={dataset}", f"--data_dir={folder}", f"--run_dir={run}", *flags
+        *(*TINY, "--train_examples=0", "--batch_size=8"),
+        *(f"--dataset={dataset}", f"--data_dir={folder}", f"--run_dir={run}", *flags),
     )
     assert not (run / "flags.txt").exists()
     return line

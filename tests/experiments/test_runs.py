@@ -6,6 +6,7 @@ import os
 import pytest
 
 from experiments.machinery import files, runs
+from zoo.errors import DIVERGED
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a script stands for Python")
@@ -14,7 +15,7 @@ from experiments.machinery import files, runs
     [
         ("exit 0", None),
         ("echo 'error: the loss is nan at step 3; the last good checkpoint is in x' >&2"
-         "; exit 2", "the loss is nan at step 3"),
+         f"; exit {DIVERGED}", "the loss is nan at step 3"),
     ],
 )  # fmt: skip
 def test_exit_of_train_py_is_understood(tmp_path, monkeypatch, script, outcome):
