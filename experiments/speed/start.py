@@ -20,10 +20,11 @@ import time
 
 # train.py with a first step that says so; everything else as it is.
 _PROGRAM = """
-import sys, zoo.progress, train
+import sys, train
+from zoo.training.progress import Progress
 if "--first_step" in sys.argv:
     sys.argv.remove("--first_step")
-    zoo.progress.Progress.on_batch = lambda *_: (print("first step", flush=True))
+    Progress.on_batch = lambda *_: (print("first step", flush=True))
 train.main(sys.argv)
 """
 
