@@ -8,7 +8,6 @@ What is finished is read, not repeated, and an interrupted run continues: call i
 The table, its pictures and one record a run are in results/TABLE/BUDGET.
 """
 
-import importlib
 import os
 import pathlib
 import signal
@@ -16,8 +15,7 @@ import sys
 
 from absl import flags
 
-from experiments.catalog import TABLES
-from experiments.machinery.runs import folder_of
+from experiments.catalog import TABLES, reproduce
 from zoo.errors import fail
 
 FLAGS = flags.FLAGS
@@ -67,10 +65,8 @@ def main(argv):
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        module = importlib.import_module(TABLES[table])
-        own = getattr(module, "OUTPUT", {}).get(budget)  # a folder the module names
-        output = pathlib.Path(FLAGS.output or own or folder_of(table, budget))
-        print(module.run(budget, FLAGS.seeds, FLAGS.only, output))
+        page, output = reproduce(table, budget, FLAGS.seeds, FLAGS.only, FLAGS.output)
+        print(page)
     except KeyboardInterrupt:
         fail("interrupted; the same command continues", status=130)
     except (ValueError, RuntimeError, OSError) as error:

@@ -14,11 +14,10 @@ import subprocess
 import sys
 
 from experiments.machinery import files
+from zoo.errors import DIVERGED
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "runs" / "reproduce"
-# How train.py ends when the loss is not finite. In tuning this is a result.
-_DIVERGED = "last good checkpoint is in"
 
 
 class RunFailed(RuntimeError):
@@ -162,7 +161,7 @@ def _train(flags, folder, backend):
     if child.returncode == 0:
         return None
     last = (errors.strip().splitlines() or ["no message"])[-1].removeprefix("error: ")
-    if _DIVERGED in last:
+    if child.returncode == DIVERGED:  # in tuning this is a result
         return last.split(";")[0]
     if child.returncode in (130, 143):  # train.py was asked to stop, and so are we
         raise KeyboardInterrupt

@@ -156,14 +156,13 @@ def ours(name, model, batch_size, cores):
 
     import zoo
     from zoo.devices import tensorflow_cpu
-    from zoo.models.recipes import recipe
     from zoo.training import optimization
 
     if model == "vit_ti":
-        network, settings = zoo.build("vit_ti", norm="ln"), recipe("vit_ti")
+        network, settings = zoo.build("vit_ti", norm="ln"), zoo.MODELS["vit_ti"].recipe
     else:
         network = zoo.build("resnet_na", norm="bn", depth=20, activation="relu")
-        settings = recipe("resnet_na")
+        settings = zoo.MODELS["resnet_na"].recipe
     names = ("optimizer", "learning_rate", "weight_decay", "label_smoothing")
     optimization.compile_model(
         network,

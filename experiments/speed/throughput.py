@@ -59,9 +59,8 @@ def measure(arguments, where):
     import numpy as np
 
     from zoo import data
-    from zoo.devices import resident
-    from zoo.training import assembly, loop
-    from zoo.training import flags as train_flags
+    from zoo.training import assembly, completion, loop
+    from zoo.training.settings import Settings
 
     count = arguments.steps * arguments.batch_size
     images = data.load()
@@ -70,15 +69,17 @@ def measure(arguments, where):
     images = dataclasses.replace(
         data.select(images, count, 0), test=images.test.take(np.arange(10))
     )
-    train_flags.parse(
-        ["throughput", f"--model={arguments.model}", f"--norm={arguments.norm}"]
-        + [f"--batch_size={arguments.batch_size}", f"--data_on_device={where}"]
+    asked = Settings(
+        model=arguments.model,
+        norm=arguments.norm,
+        batch_size=arguments.batch_size,
+        epochs=arguments.repeats + 1,
+        data_on_device=where,
     )
-    settings = resident.resolve(assembly.resolve(train_flags.settings()), images)
-    settings["epochs"] = arguments.repeats + 1
+    settings = completion.complete(asked, images)
     model = assembly.build(settings, images, arguments.steps)
     make_batches = assembly.batch_maker(settings, images)
-    on_host = {**settings, "data_on_device": "false"}
+    on_host = dataclasses.replace(settings, data_on_device="false")
     fed = assembly.batch_maker(on_host, images)(0, 0)
     alone = assembly.build(on_host, images, arguments.steps)
     ready = _repeated(fed.make(0), arguments.steps)
@@ -100,8 +101,8 @@ def measure(arguments, where):
 
     loop.train(
         *(model, images, make_batches),
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
         on_epoch=between,
     )
     ratios = [

@@ -77,7 +77,6 @@ def build(name, norm, size):
     import keras
 
     import zoo
-    from zoo.models.recipes import recipe
     from zoo.training import optimization
 
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -86,7 +85,7 @@ def build(name, norm, size):
     depth = {"depth": 50} if name == "resnet_na" else {}
     shape = (size, size, 3)
     model = zoo.build(name, norm, num_classes=1000, input_shape=shape, **depth)
-    settings = recipe(name)
+    settings = zoo.MODELS[name].recipe
     names = ("optimizer", "learning_rate", "weight_decay", "label_smoothing")
     chosen = {key: settings[key] for key in names}
     optimization.compile_model(model, total_steps=1000, clip_norm=1.0, **chosen)

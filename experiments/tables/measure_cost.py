@@ -15,8 +15,8 @@ import resource
 import statistics
 import sys
 
-from experiments.machinery import runs, timing
-from zoo.training import flags as train_flags
+from experiments.machinery import timing
+from zoo.training.settings import Settings
 
 
 def main(argument):
@@ -43,24 +43,22 @@ def main(argument):
 
 def _prepare(flags):
     """Returns what is timed of a model, dict name -> function, and its facts."""
-    train_flags.FLAGS.unparse_flags()  # those of the model before
-    train_flags.parse(["train.py", *runs.arguments(flags)])
     import keras
 
     from lng_keras._base import machine
     from zoo import data
     from zoo.data import batches
-    from zoo.training import assembly
+    from zoo.training import assembly, completion
 
     # As train.py trains with these flags: compiled, and computed, in the same way.
-    settings = assembly.resolve(train_flags.settings())
-    settings |= {"data_on_device": "false", "steps_per_execution": 1}
-    keras.utils.set_random_seed(settings["seed"])
+    on_host = {"data_on_device": "false", "steps_per_execution": 1}
     sample = data.load()  # the bundled images: their size is all that counts
+    settings = completion.complete(Settings.from_record(flags | on_host), sample)
+    keras.utils.set_random_seed(settings.seed)
     model = assembly.build(settings, sample, steps=100)
     made = batches.Batches(
         *(sample.train.images, sample.train.labels, len(sample.class_names)),
-        *(flags["batch_size"], settings["seed"]),
+        *(settings.batch_size, settings.seed),
         epoch=0,
     )
     images, labels = made.make(0)  # alone: threads would make the next ones meanwhile
@@ -71,10 +69,10 @@ def _prepare(flags):
         "latency": lambda: model.predict_on_batch(images[:1]),
     }
     return calls, {
-        "batch_size": flags["batch_size"],
+        "batch_size": settings.batch_size,
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
-        "compiled": bool(settings["jit_compile"]),
+        "compiled": bool(settings.jit_compile),
         "python": platform.python_version(),
         "versions": machine.versions(),
         "processor": machine.processor(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lng_keras.adopt import cli
-from tests.commands import error_line
+from tests.command_line import TINY, error_line
 from tests.lng_keras.adopt.poc import classifier
 from tests.lng_keras.base.hostile_images import HOSTILE
 from tests.zoo.data import records
@@ -21,7 +21,8 @@ def refusal(folder, dataset, *flags):
     """Returns the error of a run on that data, which must leave no run behind."""
     run = folder.parent / "run"
     line = error_line(
-        f"--dataset={dataset}", f"--data_dir={folder}", f"--run_dir={run}", *flags
+        *(*TINY, "--train_examples=0", "--batch_size=8"),
+        *(f"--dataset={dataset}", f"--data_dir={folder}", f"--run_dir={run}", *flags),
     )
     assert not (run / "flags.txt").exists()
     return line

@@ -75,18 +75,15 @@ def test_colab_notebook_runs_on_a_cpu_with_the_tpu_cells_swapped(monkeypatch):
 
 
 def test_the_colab_flags_are_flags_of_train():
-    from zoo.training import flags as train_flags
+    from zoo.training import flags
 
     cells = json.loads((EXAMPLES / "colab_tpu.ipynb").read_text())["cells"]
     [cell] = [c for c in cells if "tpu-settings" in c["metadata"].get("tags", ())]
     names = {"cores": 8}
     exec("".join(cell["source"]), names)
-    try:
-        train_flags.parse(["train.py", *names["flags"]])
-        assert train_flags.settings()["distribute"] == "tpu"
-        assert train_flags.settings()["batch_size"] % 64 == 0
-    finally:
-        train_flags.FLAGS.unparse_flags()
+    settings, _ = flags.parse(["train.py", *names["flags"]])
+    assert settings.distribute == "tpu"
+    assert settings.batch_size % 64 == 0
 
 
 @pytest.mark.parametrize("name", ["quickstart.ipynb", "colab_tpu.ipynb"])

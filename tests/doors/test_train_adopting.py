@@ -9,18 +9,11 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt import export as export_module
 from lng_keras.adopt.export.formats import PACKAGES
 from tests.command_line import TINY, call
-from zoo.training import flags as train_flags
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of exporters and KerasTuner
 # One format that each backend can write, and one that it cannot.
 CAN = {"tensorflow": "litert", "jax": "saved_model", "torch": "onnx"}
 CANNOT = {"tensorflow": "pickle", "jax": "onnx", "torch": "litert"}
-
-
-@pytest.fixture(autouse=True)
-def _clean_flags():
-    yield
-    train_flags.FLAGS.unparse_flags()
 
 
 def test_a_trained_model_is_exported_and_checked(tmp_path, capsys):

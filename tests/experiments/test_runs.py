@@ -6,6 +6,7 @@ import os
 import pytest
 
 from experiments.machinery import files, runs
+from zoo.errors import DIVERGED
 
 pytestmark = pytest.mark.once(reason="scripts stand for train.py")
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.once(reason="scripts stand for train.py")
     [
         ("exit 0", None),
         ("echo 'error: the loss is nan at step 3; the last good checkpoint is in x' >&2"
-         "; exit 2", "the loss is nan at step 3"),
+         f"; exit {DIVERGED}", "the loss is nan at step 3"),
     ],
 )  # fmt: skip
 def test_exit_of_train_py_is_understood(tmp_path, monkeypatch, script, outcome):

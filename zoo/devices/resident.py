@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from lng_keras._base.errors import UsageError
 from zoo.data.batches import PAD, MadeAhead
 
 # Larger data sets stay on the host: an eighth of the memory of a small accelerator.
@@ -20,43 +19,22 @@ LARGEST = 1 << 30  # bytes
 STEPS = 16
 
 
-def resolve(settings, data):
-    """Decides where the images stay and how many steps are a call.
+def hindrance(settings, data):
+    """Says why the images cannot stay on the device, or nothing.
 
     Args:
-        settings: dict, resolved but for "data_on_device" ("auto", "true" or "false")
-            and "steps_per_execution" (or None).
+        settings: `zoo.training.settings.Settings` whose augmentation is not open.
         data: `zoo.data.Data`.
-    Returns:
-        dict: the settings with "true" or "false", and an int.
-    Raises:
-        UsageError: for "true" where it cannot be.
     """
-    wanted, reason = settings["data_on_device"], _hindrance(settings, data)
-    if wanted == "true" and reason:
-        raise UsageError(
-            f"--data_on_device=true: {reason}; use --data_on_device=auto or false"
-        )
-    # On a CPU the device is the host, whose batches are made beside the step.
-    there = wanted == "true" or (wanted == "auto" and not reason and accelerated())
-    steps = settings["steps_per_execution"]
-    if steps is None:
-        steps = STEPS if there and accelerated() else 1
-    on_device = "true" if there else "false"
-    return {**settings, "data_on_device": on_device, "steps_per_execution": steps}
-
-
-def _hindrance(settings, data):
-    """Says why the images cannot stay on the device, or nothing."""
     images, engine = data.train.images, keras.backend.backend()
     if engine not in ("jax", "tensorflow"):
         return f"{engine} compiles no loop of training steps"
-    how = settings["distribute"]
+    how = settings.distribute
     if how == "multi_worker" or (engine == "tensorflow" and how != "none"):
         return f"--distribute={how} reads its batches on the host"
-    if settings["augment"] not in ("none", "crop", "crop_flip"):
-        return f"--augment={settings['augment']} draws its batches on the host"
-    if settings["search_group_size"]:
+    if settings.augment not in ("none", "crop", "crop_flip"):
+        return f"--augment={settings.augment} draws its batches on the host"
+    if settings.search_group_size:
         return "--search_group_size reads its batches on the host"
     if not isinstance(images, np.ndarray):
         return "the images are read from files"

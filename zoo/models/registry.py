@@ -1,23 +1,88 @@
-"""The models of the zoo by name: the builder, and the form of what its norms see."""
+"""The models of the zoo: one entry each, and what builds them by name."""
 
+import dataclasses
 import functools
 import inspect
+import typing
+
+import keras
 
 from zoo.models import ln_net, norms, resnet_na, vit
 
-# name -> builder. A builder takes `norm(name=...) -> layer` first, `num_classes`,
-# `input_shape` and its own arguments, and returns a functional keras.Model.
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What the zoo knows of one model.
+
+    Args:
+        build: function that takes `norm(name=...) -> layer` first, `num_classes`,
+            `input_shape` and arguments of its own, and returns a functional
+            `keras.Model`. Its own arguments are flags of train.py.
+        form: what its norms see: "maps", "tokens" or "vectors", see norms.py.
+        recipe: dict, the settings of a training where no flag says otherwise.
+        group_size: int, channels of a group of `lng` at the model's own width, where
+            the layer's default does not divide that; or None.
+    """
+
+    build: typing.Callable[..., keras.Model]
+    form: str
+    recipe: dict
+    group_size: int | None = None
+
+
+# Recipes are usual values, not tuned; the epochs fit into minutes on two CPU cores.
+_VIT = Model(
+    vit.build,
+    form="tokens",
+    recipe=dict(
+        optimizer="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        clip_norm=1.0,
+        epochs=25,
+        warmup_epochs=3.0,
+        batch_size=64,
+    ),
+)
 MODELS = {
-    "vit": vit.build,
+    "vit": _VIT,
     **{
-        f"vit_{name.lower()}": functools.partial(vit.build, **variant)
+        f"vit_{name.lower()}": dataclasses.replace(
+            _VIT, build=functools.partial(vit.build, **variant)
+        )
         for name, variant in vit.VARIANTS.items()
     },
-    "resnet_na": resnet_na.build,
-    "ln_net": ln_net.build,
+    "resnet_na": Model(
+        resnet_na.build,
+        form="maps",
+        recipe=dict(
+            optimizer="sgd",
+            learning_rate=0.1,
+            weight_decay=5e-3,
+            label_smoothing=0.0,
+            clip_norm=1.0,
+            epochs=15,
+            warmup_epochs=1.0,
+            batch_size=64,
+        ),
+    ),
+    "ln_net": Model(
+        ln_net.build,
+        form="vectors",
+        recipe=dict(
+            optimizer="sgd",
+            learning_rate=0.05,
+            weight_decay=0.0,
+            label_smoothing=0.0,
+            clip_norm=1.0,
+            epochs=30,
+            warmup_epochs=1.0,
+            batch_size=64,
+        ),
+        group_size=10,  # of its width 100
+    ),
 }
-# What the norms of each builder see; see norms.py.
-_FORMS = {vit.build: "tokens", resnet_na.build: "maps", ln_net.build: "vectors"}
 _COMMON = ("norm", "num_classes", "input_shape")
 
 
@@ -70,7 +135,7 @@ def build(
         return norm(name=name)
 
     try:
-        return MODELS[name](
+        return model(name).build(
             remembering,
             num_classes=num_classes,
             input_shape=tuple(input_shape),
@@ -84,21 +149,21 @@ def build(
         raise
 
 
-def arguments(name):
-    """Returns the names of a model's own arguments, with their defaults, as a dict."""
-    parameters = inspect.signature(_builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _COMMON}
-
-
-def form(name):
-    """Returns what a model's norms see: "maps", "tokens" or "vectors"."""
-    builder = _builder(name)
-    return _FORMS[getattr(builder, "func", builder)]
-
-
-def _builder(name):
+def model(name):
+    """Returns the entry of a model. Raises ValueError if there is none."""
     if name not in MODELS:
         raise ValueError(
             f"Unknown model. Received: {name!r}. Known: {', '.join(MODELS)}."
         )
     return MODELS[name]
+
+
+def arguments(name):
+    """Returns the names of a model's own arguments, with their defaults, as a dict."""
+    parameters = inspect.signature(model(name).build).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in _COMMON}
+
+
+def form(name):
+    """Returns what a model's norms see: "maps", "tokens" or "vectors"."""
+    return model(name).form

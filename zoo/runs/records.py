@@ -10,21 +10,21 @@ from zoo.devices import workers
 from zoo.runs import run_folder
 
 
-def describe(settings, data, folder, write_flags, checkpoint):
+def describe(settings, data, folder, flags, checkpoint):
     """Writes flags.txt and env.json; on resuming compares with what was written.
 
     Args:
-        settings: dict, the flags.
+        settings: `zoo.training.settings.Settings`.
         data: `zoo.data.Data`.
         folder: path of the run.
-        write_flags: function (settings) -> the text of flags.txt.
+        flags: str, the text of flags.txt.
         checkpoint: what the run goes on from, or None.
     Raises:
         UsageError: if the run began with other data or on another backend.
     """
     environment = run_folder.describe_environment()
     environment["workers"] = workers.current().count
-    environment["seed"] = settings["seed"]
+    environment["seed"] = settings.seed
     environment["data"] = {
         "name": data.name,
         "source": data.source,
@@ -35,11 +35,11 @@ def describe(settings, data, folder, write_flags, checkpoint):
     }
     path = folder / "env.json"
     if checkpoint and path.exists():
-        _compare(run_folder.read_json(path), environment, settings["allow_changes"])
+        _compare(run_folder.read_json(path), environment, settings.allow_changes)
     if not workers.current().chief:
         return
     run_folder.write_json(path, environment)
-    files.write(folder / "flags.txt", write_flags(settings))
+    files.write(folder / "flags.txt", flags)
 
 
 def _compare(old, new, allow_changes):
@@ -69,7 +69,7 @@ class Log:
 
     Args:
         folder: path of the run.
-        settings: dict, the flags.
+        settings: `zoo.training.settings.Settings`, complete.
         rows: those of earlier sessions.
     """
 
@@ -77,8 +77,8 @@ class Log:
 
     def __init__(self, folder, settings, rows):
         self._folder, self._chief = folder, workers.current().chief
-        self._title = f"{settings['model']} {settings['norm']}, {settings['dataset']}"
-        self._epochs, self._drawn = settings["epochs"], -math.inf
+        self._title = f"{settings.model} {settings.norm}, {settings.dataset}"
+        self._epochs, self._drawn = settings.epochs, -math.inf
         if self._chief:
             run_folder.write_metrics(folder, rows)
             self._board = run_folder.TensorBoard(folder, rows)

@@ -37,8 +37,8 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 def default_path(settings):
     """Returns runs/MODEL_NORM_DATASET_seedN_DATE."""
     date = time.strftime("%Y%m%d-%H%M%S")
-    name = "_".join(settings[key] for key in ("model", "norm", "dataset"))
-    return pathlib.Path("runs") / f"{name}_seed{settings['seed']}_{date}"
+    name = f"{settings.model}_{settings.norm}_{settings.dataset}_seed{settings.seed}"
+    return pathlib.Path("runs") / f"{name}_{date}"
 
 
 def write_json(path, value):

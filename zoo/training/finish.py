@@ -10,14 +10,15 @@ from lng_keras._base.errors import UsageError
 from zoo import data as zoo_data
 from zoo.devices import workers
 from zoo.runs import checkpoints, model_files, run_folder
-from zoo.training import evaluation, loop
+from zoo.training import evaluation
+from zoo.training.state import restore_state
 
 _TRAIN_ACCURACY_IMAGES = 50_000  # at most this many training images are evaluated
 
 
 def finish(model, data, settings, folder, outcome, started):
     """Evaluates the chosen epoch, writes model.keras and result.json."""
-    if outcome["best_epoch"] != settings["epochs"]:
+    if outcome["best_epoch"] != settings.epochs:
         path = folder / "checkpoints" / checkpoints.BEST
         arrays, meta = checkpoints.load(path)
         if meta["best"]["epoch"] != outcome["best_epoch"]:
@@ -25,7 +26,7 @@ def finish(model, data, settings, folder, outcome, started):
                 f"{path} holds epoch {meta['best']['epoch']}, but the best one was "
                 f"{outcome['best_epoch']}; delete the run's folder and start again"
             )
-        loop.restore_state(model, arrays)
+        restore_state(model, arrays)
     student = evaluation.classifier(model)
     train = data.train
     if len(train) > _TRAIN_ACCURACY_IMAGES:
@@ -49,7 +50,7 @@ def finish(model, data, settings, folder, outcome, started):
         for quantity, value in score.items()
     }
     result |= {
-        "epochs": settings["epochs"],
+        "epochs": settings.epochs,
         "best_epoch": outcome["best_epoch"],
         "parameters": student.count_params(),
         # Of all sessions of the run, without their starts but the last one's.
@@ -58,18 +59,18 @@ def finish(model, data, settings, folder, outcome, started):
         ),
         "images_per_second": float(np.median([r["images_per_second"] for r in rows])),
         "session_seconds": round(time.time() - started, 1),
-        "dataset": settings["dataset"],
+        "dataset": settings.dataset,
         "train_examples": len(data.train),
-        "seed": settings["seed"],
-        "model": settings["model"],
-        "norm": settings["norm"],
+        "seed": settings.seed,
+        "model": settings.model,
+        "norm": settings.norm,
         "backend": keras.backend.backend(),
         "cores": machine.cores(),
     }
     if workers.current().chief:
         run_folder.write_json(folder / "result.json", result)
         # Last: whatever an exporter does, the run is finished and kept.
-        export_formats(folder, settings["export"])
+        export_formats(folder, settings.export)
     return result
 
 

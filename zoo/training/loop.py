@@ -10,18 +10,16 @@ Keras' dropout draws from torch's global generator, which is not part of the sta
 import math
 import time
 
-import keras
 import numpy as np
 
 from zoo.data.batches import MadeAhead
 from zoo.devices import workers
+from zoo.errors import NonFiniteLoss
 from zoo.runs import checkpoints
 from zoo.training import evaluation
 from zoo.training.optimization import innermost, learning_rate
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss or a weight became infinite or NaN."""
+from zoo.training.state import collect_state, restore_state
+from zoo.training.watch import Watch
 
 
 class Stopped(RuntimeError):
@@ -45,11 +43,11 @@ def train(
     """Trains until `epochs` are done.
 
     Args:
-        model: compiled by `zoo.optimization.compile_model`.
+        model: compiled by `optimization.compile_model`.
         data: `zoo.data.Data`. After each epoch the validation split is evaluated, or
             the test split if there is none.
         make_batches: function (epoch, first_batch) -> the rest of that epoch, as
-            batches or, if the model trains from them, `zoo.resident.Plans`.
+            batches or, if the model trains from them, `zoo.devices.resident.Plans`.
         epochs: int.
         batch_size: int, examples a batch; those beyond the last whole batch of an
             epoch are left out.
@@ -76,7 +74,7 @@ def train(
     if resume_from is not None:
         state, meta = resume_from
         position, rows, best = meta["position"], meta["rows"], meta["best"]
-        restore_state(model, state)  # once more when `fit` begins, see _Watch
+        restore_state(model, state)  # once more when `fit` begins, see Watch
         at_end = position["batch"] == 0 and position["epoch"] == best["epoch"]
         if at_end and folder is not None and worker.chief:
             checkpoints.keep_as_best(folder)  # a kill may have come before it was
@@ -99,7 +97,7 @@ def train(
         epoch, first = position["epoch"], position["batch"]
         batches = make_batches(epoch, first)
         together = getattr(batches, "steps", 1)
-        watch = _Watch(
+        watch = Watch(
             first, steps, epoch * steps, together, state, on_batch, should_stop,
             checkpoint_minutes * 60 if folder is not None else math.inf,
         )  # fmt: skip
@@ -147,56 +145,6 @@ def train(
     return {"rows": rows, "best_epoch": best["epoch"]}
 
 
-class _Watch(keras.callbacks.Callback):
-    """Follows one epoch, or the rest of one, batch by batch."""
-
-    _AGREE_EVERY = 16  # batches after which several workers ask each other to stop
-
-    def __init__(
-        self, first, steps, step_offset, together, state, on_batch, should_stop, seconds
-    ):
-        super().__init__()
-        self.done, self._first, self._offset = first, first, step_offset
-        self._steps, self._together = steps, together
-        self._state = state
-        self._on_batch, self._should_stop = on_batch, should_stop
-        self._until = time.monotonic() + seconds
-        self.use_ema, self.logs = False, {}
-
-    def on_epoch_begin(self, epoch, logs=None):
-        # Not earlier: the first `fit` builds the model's metrics, which draws from the
-        # seeds of dropout, and each `fit` resets the metrics.
-        if self._state is not None:
-            restore_state(self.model, self._state, metrics=self._first > 0)
-            self._state = None
-
-    def on_train_batch_end(self, batch, logs=None):
-        before = self.done
-        self.done = min(self._first + (batch + 1) * self._together, self._steps)
-        # One number, or as many as a plan has steps.
-        losses = np.ravel(logs["loss"])[: self.done - before]
-        for i, loss in enumerate(losses, start=self._offset + self.done):
-            if not math.isfinite(loss):
-                raise NonFiniteLoss(
-                    f"the training loss is {loss} at step {i - len(losses) + 1}"
-                )
-        loss = float(losses[-1])
-        if self._on_batch is not None:
-            self._on_batch(self.params["epochs"], self.done, loss)
-        if (batch + 1) % self._AGREE_EVERY and workers.current().count > 1:
-            return
-        stop = self._should_stop() or time.monotonic() > self._until
-        if any(workers.current().gather(int(stop))):
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.logs = logs
-        # At the end of `fit` Keras overwrites the weights by their average. This is
-        # only the end of an epoch: `train` sets it back.
-        optimizer = innermost(self.model.optimizer)
-        self.use_ema, optimizer.use_ema = optimizer.use_ema, False
-
-
 def _row(model, data, logs, position, steps, batch_size):
     """One line of metrics.jsonl."""
     name, split = "validation", data.validation
@@ -226,50 +174,3 @@ def _held_out(row):
 
 def _step(position, steps):
     return position["epoch"] * steps + position["batch"]
-
-
-def collect_state(model):
-    """Returns every variable of a compiled model as a dict of arrays."""
-    groups = _variables(model)
-    # Copies: on torch the array is the variable's own memory.
-    state = {
-        f"{group}_{i:04d}": np.array(keras.ops.convert_to_numpy(variable))
-        for group, variables in groups.items()
-        for i, variable in enumerate(variables)
-    }
-    return state
-
-
-def restore_state(model, arrays, metrics=False):
-    """Puts the arrays of `collect_state` back; those of the metrics if `metrics`.
-
-    Raises:
-        ValueError: if they are another model's or another optimizer's.
-    """
-    groups = _variables(model)
-    expected = {
-        f"{group}_{i:04d}": variable
-        for group in ("model", "optimizer")
-        for i, variable in enumerate(groups[group])
-    }
-    stored = {name for name in arrays if name.startswith(("model_", "optimizer_"))}
-    if expected.keys() != stored or any(
-        tuple(v.shape) != arrays[name].shape for name, v in expected.items()
-    ):
-        raise ValueError(
-            f"The checkpoint has {len(arrays)} variables of another model or "
-            f"optimizer than this one's {len(expected)}."
-        )
-    if metrics:
-        for i, variable in enumerate(groups["metrics"]):
-            expected[f"metrics_{i:04d}"] = variable
-    for name, variable in expected.items():
-        variable.assign(np.array(arrays[name]))
-
-
-def _variables(model):
-    return {
-        "model": model.variables,
-        "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
-    }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lng_keras._base.errors import UsageError
-from tests.commands import error_line
+from tests.command_line import TINY, error_line
 from tests.zoo.data import records
 from zoo import data, errors
 from zoo.data import batches, encoded_images, tfrecords
@@ -132,7 +132,9 @@ def test_an_image_that_spoils_in_the_middle_of_a_run_is_one_line(tmp_path):
         tmp_path / "train-00001-of-00002", [records.example(image=cut, label=1)]
     )
     flags = ["--dataset=tfrecord", f"--data_dir={tmp_path}", "--batch_size=7"]
-    line = error_line(*flags, f"--run_dir={tmp_path / 'run'}")
+    line = error_line(
+        *TINY, "--train_examples=0", *flags, f"--run_dir={tmp_path / 'run'}"
+    )
     assert "train-00001-of-00002 is no usable image" in line
     assert "the image at byte " in line
     assert (tmp_path / "run" / "flags.txt").exists()
@@ -165,6 +167,7 @@ def test_tfds_sets_of_many_sizes_are_scaled_and_counted(tmp_path):
     assert loaded.train.images.shape == (20, 6, 6, 3)
     assert loaded.class_names == ("cat", "dog")
     flags = ["--dataset=sizes", f"--data_dir={tmp_path}", f"--run_dir={tmp_path}/run"]
+    flags = [*TINY, "--train_examples=0", "--batch_size=8", *flags]
     assert "images differ in size" in error_line(*flags)
     first = next(tfrecords._records(path, path.read_bytes()))
     path.write_bytes(path.read_bytes()[: first[1] + 4])  # at the end of a record

@@ -12,7 +12,9 @@ from zoo import data
 from zoo.data import batches
 from zoo.devices import resident
 from zoo.runs import checkpoints
-from zoo.training import loop, optimization
+from zoo.training import completion, loop, optimization
+from zoo.training.settings import Settings
+from zoo.training.state import collect_state
 
 BACKEND = keras.backend.backend()
 EPOCHS, BATCH, STEPS = 2, 8, 5  # batches an epoch: with 2 a plan the last is not full
@@ -115,8 +117,8 @@ def test_resumed_run_equals_uninterrupted_one_bit_for_bit(tmp_path):
     model = small_model(images)
     rows = run(model, images, 2, resume=checkpoints.load_newest(tmp_path))["rows"]
     assert [r["train_loss"] for r in rows] == [r["train_loss"] for r in expected]
-    state = loop.collect_state(model)
-    for name, value in loop.collect_state(whole).items():
+    state = collect_state(model)
+    for name, value in collect_state(whole).items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
 
 
@@ -138,17 +140,12 @@ def test_step_of_a_loss_that_is_not_finite_is_named():
         run(small_model(images, learning_rate=float("nan")), images, 4)
 
 
-SETTINGS = {
-    "data_on_device": "true",
-    "steps_per_execution": None,
-    "distribute": "none",
-    "augment": "crop_flip",
-    "search_group_size": [],
-}
+ASKED = Settings(data_on_device="true", batch_size=BATCH)
+AUTO = Settings(data_on_device="auto", batch_size=BATCH)
 REFUSED = {
     "workers": ({"distribute": "multi_worker"}, "on the host"),
     "augmentation": ({"augment": "mixup"}, "--augment=mixup draws"),
-    "search": ({"search_group_size": ["4"]}, "--search_group_size reads"),
+    "search": ({"search_group_size": ("4",)}, "--search_group_size reads"),
     "size": ({}, "bytes, more than 100"),
 }
 
@@ -159,21 +156,20 @@ def test_what_cannot_be_on_the_device_is_refused_or_stays(case, monkeypatch):
     changes, message = REFUSED[case]
     if case == "size":
         monkeypatch.setattr(resident, "LARGEST", 100)
-    settings = {**SETTINGS, **changes}
     with pytest.raises(UsageError, match=message):
-        resident.resolve(settings, small_data())
+        completion.complete(dataclasses.replace(ASKED, **changes), small_data())
     monkeypatch.setattr(resident, "accelerated", lambda: True)
-    resolved = resident.resolve({**settings, "data_on_device": "auto"}, small_data())
-    assert resolved["data_on_device"] == "false"
+    auto = dataclasses.replace(AUTO, **changes)
+    assert completion.complete(auto, small_data()).data_on_device == "false"
 
 
 @pytest.mark.parametrize("accelerated", [True, False])
 def test_data_go_to_an_accelerator_by_themselves(monkeypatch, accelerated):
     monkeypatch.setattr(resident, "accelerated", lambda: accelerated)
-    resolved = resident.resolve({**SETTINGS, "data_on_device": "auto"}, small_data())
+    settings = completion.complete(AUTO, small_data())
     there = accelerated and BACKEND != "torch"
-    assert resolved["data_on_device"] == ("true" if there else "false")
-    assert resolved["steps_per_execution"] == (resident.STEPS if there else 1)
+    assert settings.data_on_device == ("true" if there else "false")
+    assert settings.steps_per_execution == (resident.STEPS if there else 1)
     if BACKEND == "torch":
         with pytest.raises(UsageError, match="torch compiles no loop"):
-            resident.resolve(SETTINGS, small_data())
+            completion.complete(ASKED, small_data())

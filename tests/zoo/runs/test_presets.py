@@ -15,7 +15,6 @@ from tests.command_line import call
 from zoo import data
 from zoo.runs import preset_store
 from zoo.training import evaluation
-from zoo.training import flags as train_flags
 
 # Keras' conversion to numpy under NumPy 2, not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
@@ -141,12 +140,6 @@ def test_presets_of_the_repository_load_and_have_their_card(name):
     assert json.loads((preset_store.FOLDER / f"{name}.json").read_text()) == card
 
 
-@pytest.fixture
-def flags():
-    yield
-    train_flags.FLAGS.unparse_flags()
-
-
 @pytest.fixture(scope="module")
 def test_images():
     if "LNG_KERAS_DATA_DIR" not in os.environ:
@@ -173,7 +166,7 @@ def test_presets_are_as_accurate_on_some_images_as_chance_lets_them_be(name):
 
 
 @pytest.mark.skipif("LNG_KERAS_DATA_DIR" not in os.environ, reason="needs CIFAR-10")
-def test_train_py_evaluates_a_preset_on_the_data_of_its_card(flags, capsys):
+def test_train_py_evaluates_a_preset_on_the_data_of_its_card(capsys):
     name, card = next(iter(zoo.presets().items()))
     where = f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}"
     assert call(f"--evaluate={name}", where) == 0
@@ -182,7 +175,7 @@ def test_train_py_evaluates_a_preset_on_the_data_of_its_card(flags, capsys):
     assert f"Its card says {card['test_accuracy']:.4f}." in out
 
 
-def test_a_preset_is_not_evaluated_on_other_data_in_silence(flags, capsys, tmp_path):
+def test_a_preset_is_not_evaluated_on_other_data_in_silence(capsys, tmp_path):
     name = next(iter(zoo.presets()))
     assert call(f"--evaluate={name}", f"--data_dir={tmp_path}") == 2
     assert "cifar10" in capsys.readouterr().err
@@ -190,7 +183,7 @@ def test_a_preset_is_not_evaluated_on_other_data_in_silence(flags, capsys, tmp_p
     assert "Its card" not in capsys.readouterr().out
 
 
-def test_a_preset_starts_a_training(flags, capsys, tmp_path):
+def test_a_preset_starts_a_training(capsys, tmp_path):
     name, card = next(iter(zoo.presets().items()))
     architecture = ("--model", "--norm", "--group", "--activation", "--depth")
     architecture += ("--width", "--heads", "--patch_size", "--pool")

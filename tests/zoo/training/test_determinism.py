@@ -4,9 +4,8 @@ import functools
 
 import pytest
 
-import train
+from tests.command_line import call
 from tests.stress.runs import outcome
-from zoo.training import flags as train_flags
 
 SMALL = (
     *("--train_examples=48", "--batch_size=16", "--epochs=1", "--warmup_epochs=0"),
@@ -32,11 +31,7 @@ def first(tmp_path_factory):
 
 def run(folder, model, *flags):
     flags = (f"--model={model}", *MODELS[model], *flags)
-    train_flags.FLAGS.unparse_flags()
-    try:
-        train.main(["train.py", f"--run_dir={folder}", *SMALL, *flags])
-    finally:
-        train_flags.FLAGS.unparse_flags()
+    assert call(f"--run_dir={folder}", *SMALL, *flags) == 0
     return outcome(folder)
 
 

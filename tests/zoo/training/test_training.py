@@ -10,10 +10,10 @@ import zoo
 from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import batches
-from zoo.models import recipes
 from zoo.runs import checkpoints, model_files
-from zoo.training import assembly, evaluation, loop, optimization
-from zoo.training import flags as train_flags
+from zoo.training import completion, evaluation, loop, optimization
+from zoo.training.settings import Settings
+from zoo.training.state import collect_state, restore_state
 
 EPOCHS, BATCH = 2, 16
 
@@ -90,8 +90,8 @@ def test_resumed_run_equals_uninterrupted_one_bit_for_bit(tmp_path, ema):
     assert checkpoint[1]["position"]["batch"] == checkpoint[1]["position"]["epoch"] == 1
     actual = run(model, images, tmp_path, resume=checkpoint)
     assert without_times(actual["rows"]) == without_times(expected["rows"])
-    state = loop.collect_state(model)
-    for name, value in loop.collect_state(whole).items():
+    state = collect_state(model)
+    for name, value in collect_state(whole).items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
 
 
@@ -273,10 +273,10 @@ def test_non_finite_loss_stops_and_keeps_the_last_checkpoint(tmp_path):
 
 def test_checkpoint_of_another_model_is_refused():
     images = small_data()
-    state = loop.collect_state(small_model(images))
+    state = collect_state(small_model(images))
     other = small_model(images, optimizer="sgd")
     with pytest.raises(ValueError, match="another model or optimizer"):
-        loop.restore_state(other, state)
+        restore_state(other, state)
 
 
 def test_exported_model_predicts_the_same_and_loads_safely(tmp_path):
@@ -318,9 +318,8 @@ def test_weights_are_copied_where_name_and_shape_agree():
 
 @pytest.mark.parametrize("model", ["resnet_na", "vit", "ln_net"])
 def test_xla_is_the_default_where_it_is_faster(model):
-    settings = dict.fromkeys(train_flags.names()) | {"model": model, "norm": "lng"}
-    settings |= {"distribute": "none", "augment": "none"}
-    compiled = assembly.resolve(settings)["jit_compile"]
+    settings = Settings(model=model, batch_size=8)
+    compiled = completion.complete(settings, small_data()).jit_compile
     backend = keras.backend.backend()
     if backend == "tensorflow" and model == "resnet_na":
         devices = keras.distribution.list_devices()
@@ -331,4 +330,4 @@ def test_xla_is_the_default_where_it_is_faster(model):
 
 def test_every_model_has_a_recipe():
     for name in zoo.MODELS:
-        assert recipes.recipe(name)["optimizer"] in optimization.OPTIMIZERS
+        assert zoo.MODELS[name].recipe["optimizer"] in optimization.OPTIMIZERS
