@@ -13,6 +13,7 @@ import pytest
 
 import lng_keras  # noqa: F401, registers the classes that the file names
 from tests import command_line
+from tests.lng_keras.small_models import Block  # registers what the model holds
 
 FOLDER = pathlib.Path(__file__).parent / "saved_before"
 
@@ -23,6 +24,7 @@ def test_a_model_saved_before_gives_the_same_outputs():
     model = keras.models.load_model(FOLDER / "model.keras")
     kinds = [type(layer).__name__ for layer in model._flatten_layers()]
     assert kinds.count("GroupLayerNormalization") == 6
+    assert kinds.count(Block.__name__) == 1
     outputs = model.predict(x, verbose=0)
     np.testing.assert_allclose(outputs, wanted, rtol=1e-4, atol=1e-5)
 
