@@ -45,7 +45,7 @@ class Alone:
 
     def predict(self, model, dataset):
         """Returns the outputs for a data set of whole batches, on every worker."""
-        return model.predict(dataset.feed(), verbose=0)
+        return model.predict(dataset.for_keras(), verbose=0)
 
     def gather(self, number):
         """Returns the number that each worker gives, by index: a list of ints."""
