@@ -39,7 +39,7 @@ class MadeAhead(keras.utils.PyDataset):
         """Returns batch `i`; a pure function of it."""
         raise NotImplementedError
 
-    def feed(self):
+    def for_keras(self):
         """Returns what Keras' `fit` and `predict` are given of this data set."""
         if keras.backend.backend() != "tensorflow":
             return self

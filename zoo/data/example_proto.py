@@ -6,6 +6,12 @@
 
 (tensorflow/core/example/*.proto; lists hold their values as field 1.) Fields are walked
 by their lengths, so that the bytes of an image are never read.
+
+No library serves here: the parsers of TensorFlow, of tensorflow-datasets and of
+protobuf take a whole record as bytes and copy its image, and to index a data set would
+be to read all of it, hundreds of gigabytes. `array_record` gives random access only to
+files of its own format, and it too reads a record to know its label. Held to
+TensorFlow's parser by tests/zoo/data/test_example_proto.py.
 """
 
 _KINDS = {1: "bytes", 2: "float", 3: "int64"}

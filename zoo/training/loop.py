@@ -105,7 +105,7 @@ def train(
         state = None
         model.fit(
             # Others are data sets of the backend already.
-            batches.feed() if isinstance(batches, MadeAhead) else batches,
+            batches.for_keras() if isinstance(batches, MadeAhead) else batches,
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=-(-(steps - first) // together),

@@ -86,7 +86,7 @@ def test_crop_without_flip_never_mirrors():
 
 def test_what_keras_is_given_are_the_same_batches():
     dataset = make()
-    fed = dataset.feed()
+    fed = dataset.for_keras()
     if keras.backend.backend() != "tensorflow":
         assert fed is dataset
         return

@@ -39,7 +39,7 @@ class Alone(Worker):
     """The only process of a run."""
 
     def predict(self, model, dataset):
-        return model.predict(dataset.feed(), verbose=0)
+        return model.predict(dataset.for_keras(), verbose=0)
 
     def gather(self, number):
         return [number]
