@@ -3,12 +3,12 @@
 import pytest
 
 from experiments.machinery import runs, training_table
-from experiments.tables import depth_width, random_labels, resnet_na, swap, vit
+from experiments.tables import depth_width, resnet_na, swap, vit
 from zoo.training import flags as train_flags
 
 pytestmark = pytest.mark.once(reason="parses flags")
 
-MODULES = (resnet_na, vit, depth_width, random_labels)
+MODULES = (resnet_na, vit, depth_width, memorized_by_norm)
 TABLES = [*(module.TABLE for module in MODULES), *swap.TABLES.values()]
 BUDGETS = [
     pytest.param(table, budget, id=f"{table.name}-{budget}")
