@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.machinery import runs, training_table
-from experiments.tables import depth_width, resnet_na, swap, vit
+from experiments.tables import depth_width, memorized_by_norm, resnet_na, swap, vit
 from zoo.training import flags as train_flags
 
 pytestmark = pytest.mark.once(reason="parses flags")
