@@ -97,3 +97,7 @@ def test_old_paths_are_the_same_modules_and_functions():
             assert scope[name] is getattr(new, name)
             assert not isinstance(scope[name], types.ModuleType)
     assert lng_keras.search_group_size is lng_keras.search.search_group_size
+    from lng_keras._base.errors import UsageError as raised
+    from lng_keras.errors import UsageError as caught
+
+    assert caught is raised

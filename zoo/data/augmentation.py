@@ -15,7 +15,7 @@ def augmented(dataset, name, seed):
     again and dropped: an interrupted epoch continues as it would have gone on.
 
     Args:
-        dataset: `zoo.batches.Batches`.
+        dataset: `zoo.data.batches.Batches`.
         name: "rand", "mixup" or "cutmix".
         seed: int.
     Returns:

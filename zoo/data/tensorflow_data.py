@@ -4,7 +4,7 @@ tf.data tunes its parallelism in a thread that sleeps 10 ms, 20 ms, 40 ms ... up
 minute, and a data set that is given up may wait for that thread to wake. In the records
 of results/resnet_na, vit and swap 194 of 636 epochs end within 60 ms of such a moment
 (20.47, 40.95, 81.91, 141.91 s; TensorFlow 2.21, two cores), of 43 without the thread
-none. Here is nothing to tune: `zoo.batches` makes batches ahead in threads of its own.
+none. Here is nothing to tune: `batches.py` makes batches ahead in threads of its own.
 """
 
 import tensorflow as tf
@@ -18,7 +18,7 @@ def untuned(dataset):
 
 
 def from_batches(batches):
-    """Returns the batches of a `zoo.batches.MadeAhead` as a `tf.data.Dataset`."""
+    """Returns the batches of a `zoo.data.batches.MadeAhead` as a `tf.data.Dataset`."""
     signature = tf.nest.map_structure(
         lambda a: tf.TensorSpec(a.shape, a.dtype), batches.make(0)
     )

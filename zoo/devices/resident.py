@@ -55,14 +55,14 @@ def accelerated():
 
 
 class Plans(MadeAhead):
-    """What `zoo.batches.Batches` would make, as plans for `train_from`.
+    """What `zoo.data.batches.Batches` would make, as plans for `train_from`.
 
     A plan is for `steps` batches: `(indices, offsets, flips)` of shapes
     `(b, steps)`, `(b, steps, 2)` and `(b, steps)`, the batch first so that devices can
     share it. The last plan of an epoch is filled up with indices -1.
 
     Args:
-        batches: `zoo.batches.Batches`.
+        batches: `zoo.data.batches.Batches`.
         steps: int.
     """
 
@@ -93,7 +93,7 @@ class Plans(MadeAhead):
 
 
 def batch(images, labels, plan, classes):
-    """Returns what `zoo.batches.Batches.make` returns, the same bits.
+    """Returns what `zoo.data.batches.Batches.make` returns, the same bits.
 
     Rows and columns are picked by products with matrices of zeros and ones: exact in
     every precision that holds a pixel, black where the crop leaves the image, and what
@@ -113,7 +113,7 @@ def batch(images, labels, plan, classes):
     columns = plan["offsets"][:, 1:] - PAD + columns
     pixels = ops.einsum("brh,bhwc->brwc", _one_hot(rows, height), pixels)
     pixels = ops.einsum("bsw,brwc->brsc", _one_hot(columns, width), pixels)
-    # As zoo.batches.normalize.
+    # As zoo.data.batches.normalize.
     x = (pixels * 2.0 - 255.0) * np.float32(1 / 255)
     return x, _one_hot(ops.take(labels, plan["indices"], axis=0), classes)
 
@@ -129,7 +129,7 @@ def train_from(model, split, classes):
     The logs of a call are arrays, one number a step.
 
     Args:
-        model: compiled by `zoo.optimization.compile_model`.
+        model: compiled by `zoo.training.optimization.compile_model`.
         split: `zoo.data.Split`, copied to the device.
         classes: int.
     """
