@@ -20,7 +20,7 @@ class Worker:
         return self.index == 0
 
     def batches(self, batches):
-        """Returns what `fit` takes: this worker's part of `zoo.data.batches.Batches`."""
+        """Returns what `fit` takes: this worker's part of `batches`."""
         return batches
 
     def before_fit(self, model):
