@@ -30,10 +30,10 @@ CHECKS = (
     (str(_SCRIPTS / "lint-imports"), "--no-logo"),
     (sys.executable, "-m", "mypy", "--no-error-summary"),
 )
-# Two processes: more take more than the 7 GB of a small machine. A file stays in one of
-# them, so that its models are built once.
+# Two processes: more take more than the 7 GB of a small machine. Each begins with half
+# of the tests, file by file, so that a file's models are seldom built in both.
 PYTEST = (
-    *(sys.executable, "-m", "pytest", "--no-header", "-n2", "--dist=loadfile"),
+    *(sys.executable, "-m", "pytest", "--no-header", "-n2", "--dist=worksteal"),
     *("--tb=short", "--durations=5", "--durations-min=5"),
 )
 

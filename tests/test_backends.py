@@ -1,5 +1,8 @@
 """Markers that excuse a test from a backend, and the counts told of them."""
 
+import pathlib
+import re
+
 import pytest
 
 from tests import backends, coverage
@@ -45,6 +48,12 @@ def test_a_marker_excuses_from_the_backends_it_does_not_name():
 def test_a_marker_without_reason_or_backend_is_refused(marker):
     with pytest.raises(pytest.UsageError, match="Mark"):
         backends.excuse(marks(marker), "jax")
+
+
+def test_no_test_is_excused_from_a_backend_by_another_mark():
+    for path in pathlib.Path(backends.__file__).parent.rglob("test_*.py"):
+        found = re.findall(r"(?i)skip(?:if)?\([^)]*backend", path.read_text())
+        assert not found, (path, found)
 
 
 def test_runs_and_excuses_are_counted_from_the_report_of_pytest(tmp_path):

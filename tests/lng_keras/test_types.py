@@ -4,8 +4,11 @@ import ast
 import pathlib
 import tomllib
 
+import pytest
+
 import lng_keras
 
+pytestmark = pytest.mark.once(reason="reads source code")
 ROOT = pathlib.Path(lng_keras.__file__).parent
 # Methods that Keras, torch, argparse and Python call: their types are theirs.
 INHERITED = (

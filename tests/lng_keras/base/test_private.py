@@ -141,20 +141,20 @@ def test_what_is_not_there_is_not_replaced():
     assert not vars(BARE)
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="torch.func is torch's")
+@pytest.mark.only("torch", reason="torch.func is torch's")
 def test_torch_computes_plainly_where_it_does_not_tell_of_transforms(monkeypatch):
     assert not of_torch.transforms_are_active()
     monkeypatch.delattr(torch()._C, "_are_functorch_transforms_active")
     assert of_torch.transforms_are_active()
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="torch keeps modules apart")
+@pytest.mark.only("torch", reason="torch keeps modules apart")
 def test_modules_that_torch_keeps_elsewhere_are_noticed():
     with pytest.raises(NameGone, match="torch .* has no SimpleNamespace._modules"):
         list(layers.attributes(BARE))
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's names")
+@pytest.mark.only("tensorflow", reason="TensorFlow's names")
 def test_tensorflow_without_its_names(monkeypatch):
     from lng_keras.adopt.cost import analysis
     from zoo.devices import tensorflow_cpu
@@ -179,7 +179,7 @@ def test_tensorflow_without_its_names(monkeypatch):
             tensorflow_cpu.speed_up(types.SimpleNamespace())
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's moments")
+@pytest.mark.only("tensorflow", reason="TensorFlow's moments")
 def test_moments_are_exact_inside_and_those_of_tensorflow_outside():
     tf = tensorflow()
     original = tf.nn.moments
