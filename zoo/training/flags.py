@@ -107,9 +107,13 @@ flags.DEFINE_bool(
 flags.DEFINE_enum(
     "augment",
     None,
-    ["none", "crop", "crop_flip", "rand", "mixup", "cutmix"],
+    [
+        *("none", "crop", "crop_flip", "rand", "mixup", "cutmix"),
+        *("cv_rand", "cv_mixup", "cv_cutmix"),
+    ],
     "crop: pad by 4 pixels and crop; crop_flip: and flip left-right; rand, mixup, "
-    "cutmix: and those of keras-cv (an extra). Default crop_flip; crop for mnist, "
+    "cutmix: and those of Keras; cv_rand, cv_mixup, cv_cutmix: and those of keras-cv "
+    "(an extra). Default crop_flip; crop for mnist, "
     "where a flip changes the digit; none for random labels, as the authors train.",
 )
 
