@@ -18,6 +18,7 @@ TRACKER = Name("_tracker", "to exchange layers inside a layer")
 STORES = Name("_tracker.config", "to exchange layers inside a layer")
 STORED = Name("_tracker.stored_ids", "to exchange layers inside a layer")
 PARAMETERS = Name("_track_variables", "to list the parameters of an exchanged layer")
+SEED = Name("_get_seed_generator", "to seed Keras' augmentations in tf.data")
 DEFAULT = Name("_is_default", "to build layers that build themselves by a call")
 MODULES = Name("_modules", "to find layers that torch keeps apart", "torch", "2.13")
 # TensorFlow keeps lists of its own of what an object holds. KerasHub's layers have
@@ -40,6 +41,11 @@ def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The variables of a layer itself, random states included."""
     states = [generator.state for generator in SEEDS.of(layer)]
     return TRAINABLE.of(layer) + NON_TRAINABLE.of(layer) + states
+
+
+def seed_state(layer: keras.layers.Layer, backend: str) -> Any:
+    """Returns the variable that an augmenting layer's numbers come from in a backend."""
+    return SEED.of(layer)(backend).state
 
 
 def attributes(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:

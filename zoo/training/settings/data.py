@@ -58,8 +58,11 @@ class Data:
     augment: str | None = setting(
         None,
         "crop: pad by 4 pixels and crop; crop_flip: and flip left-right; rand, mixup, "
-        "cutmix: and those of keras-cv (an extra). Default crop_flip; crop for mnist, "
-        "where a flip changes the digit; none for random labels, as the authors "
-        "train.",
-        choices=("none", "crop", "crop_flip", "rand", "mixup", "cutmix"),
+        "cutmix: and those of Keras; cv_rand, cv_mixup, cv_cutmix: and those of "
+        "keras-cv (an extra). Default crop_flip; crop for mnist, where a flip changes "
+        "the digit; none for random labels, as the authors train.",
+        choices=(
+            *("none", "crop", "crop_flip", "rand", "mixup", "cutmix"),
+            *("cv_rand", "cv_mixup", "cv_cutmix"),
+        ),
     )
