@@ -44,7 +44,7 @@ def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 def seed_state(layer: keras.layers.Layer, backend: str) -> Any:
-    """Returns the variable that an augmenting layer's numbers come from in a backend."""
+    """Returns the variable that an augmenting layer draws from in a backend."""
     return SEED.of(layer)(backend).state
 
 

@@ -56,6 +56,7 @@ OWNERS = {
     layers.TRAINABLE: (dense, None),
     layers.NON_TRAINABLE: (dense, None),
     layers.SEEDS: (dense, None),
+    layers.SEED: (keras.layers.MixUp, None),
     layers.INNER: (keras.Sequential, None),
     layers.TRACKER: (dense, None),
     layers.STORES: (dense, None),
@@ -105,6 +106,7 @@ BARE = types.SimpleNamespace()
 USES = {
     "flat": (layers.flat, layers.FLATTEN),
     "held": (layers.held, layers.LAYERS),
+    "seed_state": (lambda x: layers.seed_state(x, "tensorflow"), layers.SEED),
     "own_variables": (layers.own_variables, layers.SEEDS),
     "inner_graph": (layers.inner_graph, layers.INNER),
     "unlocked": (lambda x: layers.unlocked(x).__enter__(), layers.TRACKER),
