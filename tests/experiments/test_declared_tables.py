@@ -4,7 +4,7 @@ import pytest
 
 from experiments.machinery import runs, training_table
 from experiments.tables import depth_width, memorized_by_norm, resnet_na, swap, vit
-from zoo.training import flags as train_flags
+from zoo.training.flags import parse
 
 pytestmark = pytest.mark.once(reason="parses flags")
 
@@ -15,12 +15,6 @@ BUDGETS = [
     for table in TABLES
     for budget in table.schedules
 ]
-
-
-@pytest.fixture
-def _clean_flags():
-    yield
-    train_flags.FLAGS.unparse_flags()
 
 
 def test_each_table_has_the_three_budgets():
@@ -42,14 +36,13 @@ def test_reference_pairs_and_beginnings_are_rows_of_the_table(table, budget):
 
 
 @pytest.mark.parametrize(("table", "budget"), BUDGETS)
-@pytest.mark.usefixtures("_clean_flags")
 def test_every_run_of_a_table_is_one_that_train_py_takes(table, budget):
     schedule, keys = table.schedules[budget], set()
     for row in table.rows:
         run = training_table.flags_of(row, schedule, schedule.rates[0], 0)
         for flags in (run, {**run, **schedule.tuning_flags}):
-            train_flags.FLAGS.unparse_flags()
-            train_flags.parse(["train.py", *runs.arguments(flags)])
-            assert {name: train_flags.settings()[name] for name in flags} == flags
+            settings, given = parse(["train.py", *runs.arguments(flags)])
+            assert {name: getattr(settings, name) for name in flags} == flags
+            assert given == set(flags)
         keys.add(runs.key({**row.flags, "of": row.init}))
     assert len(keys) == len(table.rows)  # no row says the same as another
