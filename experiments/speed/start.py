@@ -21,7 +21,7 @@ import time
 # train.py with a first step that says so; everything else as it is.
 _PROGRAM = """
 import sys, train
-from zoo.training.progress import Progress
+from zoo.training.loop.progress import Progress
 if "--first_step" in sys.argv:
     sys.argv.remove("--first_step")
     Progress.on_batch = lambda *_: (print("first step", flush=True))

@@ -11,7 +11,7 @@ from zoo import data as zoo_data
 from zoo.devices import workers
 from zoo.runs import checkpoints, model_files, run_folder
 from zoo.training import evaluation
-from zoo.training.state import restore_state
+from zoo.training.loop.state import restore_state
 
 _TRAIN_ACCURACY_IMAGES = 50_000  # at most this many training images are evaluated
 

@@ -11,8 +11,8 @@ from zoo.training import completion, continuation, evaluation, examples, flags, 
 from zoo.training.assembly import batch_maker, build
 from zoo.training.finish import finish
 from zoo.training.group_sizes import search
-from zoo.training.interruption import StopRequest
-from zoo.training.progress import Progress
+from zoo.training.loop.interruption import StopRequest
+from zoo.training.loop.progress import Progress
 
 
 def run(settings, given, started):

@@ -11,10 +11,11 @@ from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import batches
 from zoo.devices import resident
+from zoo.errors import NonFiniteLoss
 from zoo.runs import checkpoints
 from zoo.training import completion, loop, optimization
+from zoo.training.loop.state import collect_state
 from zoo.training.settings import Settings
-from zoo.training.state import collect_state
 
 BACKEND = keras.backend.backend()
 EPOCHS, BATCH, STEPS = 2, 8, 5  # batches an epoch: with 2 a plan the last is not full
@@ -136,7 +137,7 @@ def test_training_is_that_from_the_host(steps):
 @compiles
 def test_step_of_a_loss_that_is_not_finite_is_named():
     images = small_data()
-    with pytest.raises(loop.NonFiniteLoss, match=r"loss is nan at step 2$"):
+    with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 2$"):
         run(small_model(images, learning_rate=float("nan")), images, 4)
 
 

@@ -10,10 +10,11 @@ import zoo
 from lng_keras._base.errors import UsageError
 from zoo import data
 from zoo.data import batches
+from zoo.errors import NonFiniteLoss
 from zoo.runs import checkpoints, model_files
 from zoo.training import completion, evaluation, loop, optimization
+from zoo.training.loop.state import collect_state, restore_state
 from zoo.training.settings import Settings
-from zoo.training.state import collect_state, restore_state
 
 EPOCHS, BATCH = 2, 16
 
@@ -254,7 +255,7 @@ def test_non_finite_loss_stops_and_keeps_the_last_checkpoint(tmp_path):
             pixels, labels = super().make(i)
             return (pixels * np.nan if self.epoch == 1 else pixels), labels
 
-    with pytest.raises(loop.NonFiniteLoss, match="nan at step 3"):
+    with pytest.raises(NonFiniteLoss, match="nan at step 3"):
         loop.train(
             model,
             images,

@@ -17,9 +17,9 @@ from zoo.devices import workers
 from zoo.errors import NonFiniteLoss
 from zoo.runs import checkpoints
 from zoo.training import evaluation
+from zoo.training.loop.state import collect_state, restore_state
+from zoo.training.loop.watch import Watch
 from zoo.training.optimization import innermost, learning_rate
-from zoo.training.state import collect_state, restore_state
-from zoo.training.watch import Watch
 
 
 class Stopped(RuntimeError):

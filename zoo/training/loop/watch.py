@@ -8,8 +8,8 @@ import numpy as np
 
 from zoo.devices import workers
 from zoo.errors import NonFiniteLoss
+from zoo.training.loop.state import restore_state
 from zoo.training.optimization import innermost
-from zoo.training.state import restore_state
 
 
 class Watch(keras.callbacks.Callback):
