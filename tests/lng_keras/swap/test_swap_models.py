@@ -91,6 +91,9 @@ def cv_vitdet():
 
 
 slow = pytest.mark.slow
+# Each operation of each shape is compiled on its own: minutes for hundreds of layers.
+# Layers of the same kinds are in the models above.
+not_jax = pytest.mark.only("tensorflow", "torch", reason="JAX compiles it for minutes")
 # What builds the model, and how many normalizations it has.
 MODELS = [
     pytest.param(lambda: zoo.build("ln_net", norm="ln"), 4, id="zoo ln_net"),
@@ -105,8 +108,8 @@ MODELS = [
     *(
         pytest.param(lambda name=name: application(name), n, id=name, marks=marks)
         for name, n, marks in [
-            ("MobileNetV3Small", 34, ()),
-            ("ResNet50V2", 49, ()),
+            ("MobileNetV3Small", 34, not_jax),
+            ("ResNet50V2", 49, not_jax),
             ("ConvNeXtTiny", 23, slow),
             ("EfficientNetV2B0", 59, slow),
         ]
