@@ -8,7 +8,8 @@ Declared before the runs of seeds 3 to 9, at the budget cpu:
     epoch: ln - bn, lng_8 - ln, lng_8 - gn, ln_position - ln, lng_position_8 - lng_8,
     lng_position_8 - ln_position. Each by Welch's two-sided test of seven runs against
     seven; all six together by Holm's procedure at 5 %. Learning rates stay those chosen
-    before, flags those of the records. Old and new runs are both shown.
+    before, flags those of the records. Old and new runs are both shown. Until all are
+    there, the new records stand in results/resnet_na/cpu/declared.
 """
 
 from experiments.machinery import training_table
