@@ -87,7 +87,8 @@ def score(logits, labels):
 def _score_each(logits, labels):
     """Returns the cross entropy and the hit or miss of each row: two arrays `(n,)`."""
     logits = np.asarray(logits, np.float64)
-    logits = logits - logits.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # inf - inf: the loss is NaN, and told
+        logits = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits).sum(axis=-1))
     loss = log_sum - logits[np.arange(len(labels)), labels]
     return loss, logits.argmax(axis=-1) == labels
