@@ -1,8 +1,9 @@
 """`group_layer_normalization`: checks the arguments and runs the arithmetic."""
 
+import contextlib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -76,6 +77,51 @@ def group_layer_normalization(
     groups = resolve_groups(x.shape, axes, groups, group_size, subtract_mean)
     check_weights(x.shape[axes[-1]], gamma=gamma, beta=beta)
     return normalize_checked(x, gamma, beta, Spec(groups, axes, epsilon, subtract_mean))
+
+
+@contextlib.contextmanager
+def partitioned(
+    mesh: Any,
+    rows: str | Sequence[str] | None = None,
+    channels: str | Sequence[str] | None = None,
+) -> Iterator[None]:
+    """Says how the inputs of grouped normalization are cut over devices. JAX only.
+
+    XLA cannot cut a kernel that is not its own, so on a TPU or GPU each device is given
+    its part by `jax.shard_map`. That is needed only where arrays lie on a mesh with
+    automatic axes and there is no `keras.distribution` to ask: under explicit axes
+    (`jax.set_mesh`) their types say it.
+
+    Args:
+        mesh: `jax.sharding.Mesh`.
+        rows: name or names of the axes of the mesh over which the first axis of the
+            inputs is cut, or None. Inputs whose first axis they do not divide are left
+            to XLA.
+        channels: the same for the channels, and for gamma and beta. Where they would
+            cut a group, each device is given all channels.
+
+    Raises:
+        RuntimeError: on another backend than JAX.
+        ValueError: if the mesh has no axis of such a name.
+
+    ```python
+    with lng_keras.functional.partitioned(mesh, rows="data", channels="model"):
+        loss = jax.jit(step)(state, x)
+    ```
+    """
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise RuntimeError(
+            "`partitioned` is for arrays on a mesh of JAX. "
+            f"Received: a call on the backend {backend}"
+        )
+    from lng_keras.kernels.jax import sharding  # needs JAX
+
+    rows, channels = (
+        n if n is None or isinstance(n, str) else tuple(n) for n in (rows, channels)
+    )
+    with sharding.partitioned(mesh, rows, channels):
+        yield
 
 
 def check_arguments(groups: Any, group_size: Any, axis: Any, epsilon: Any) -> None:
@@ -180,10 +226,6 @@ def normalize_checked(
 ) -> Tensor:
     """The arithmetic on checked arguments: see `group_layer_normalization`."""
     x = ops.cast(x, floating_dtype(x))
-    gamma, beta = (
-        None if weight is None else ops.convert_to_tensor(weight)
-        for weight in (gamma, beta)
-    )
     return kernels.normalize(x, gamma, beta, spec)
 
 

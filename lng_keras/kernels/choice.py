@@ -1,37 +1,59 @@
 """Which form of the arithmetic runs.
 
-Each backend has a module of its name with `normalize(x, gamma, beta, spec)`; it
-is imported at the first call, when that backend is running anyway.
+Each backend has a room of its name with `normalize(x, gamma, beta, spec, kernel)`; what
+runs there on which device is a table of its own:
+
+| backend | where it is chosen | forms |
+|---|---|---|
+| JAX | `jax/forms.py`, when a program is lowered | CPU, CUDA, TPU, cut by XLA |
+| TensorFlow | `tensorflow/__init__.py` | with XLA, without |
+| torch | `torch/__init__.py` | CPU, CUDA, traced |
+
+Everywhere else, and with `use("reference")`, runs `reference.normalize`.
 """
 
 import contextlib
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
 from lng_keras.kernels import reference
-from lng_keras.kernels.spec import Spec, Tensor, space_and_channels
+from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, weight_tensor
 
 _FAST = ("jax", "tensorflow", "torch")
+NAMES = ("auto", "reference", "pallas", "triton")
 _chosen = "auto"
+_of_backend: Callable[..., Tensor] | None = None
 
 
-def normalize(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> Tensor:
-    """Runs the fastest kernel there is for this input; see `reference.normalize`."""
+def normalize(x: Tensor, gamma: Any, beta: Any, spec: Spec) -> Tensor:
+    """Runs the fastest form there is for this input; see `reference.normalize`.
+
+    Args:
+        gamma, beta: tensors or Keras variables `(c,)`, or None.
+    """
     if len(x.shape) >= 5 and space_and_channels(x, spec) is None:
         return _normalize_reordered(x, gamma, beta, spec)
-    backend = keras.backend.backend()
-    if _chosen == "reference" or backend not in _FAST:
+    if _chosen == "reference" or _of_backend is None:
+        gamma, beta = weight_tensor(gamma), weight_tensor(beta)
         return reference.normalize(x, gamma, beta, spec)
-    fast = importlib.import_module(f"lng_keras.kernels.{backend}")
-    if _chosen == "pallas" and backend == "jax":
-        return fast.normalize(x, gamma, beta, spec, kernel="pallas")
-    return fast.normalize(x, gamma, beta, spec)
+    return _of_backend(x, gamma, beta, spec, _chosen)
+
+
+def _imported():
+    """The function of the backend that runs; imported here and not in a call, where
+    torch.compile could not look through it."""
+    backend = keras.backend.backend()
+    if backend not in _FAST:
+        return None
+    return importlib.import_module(f"lng_keras.kernels.{backend}").normalize
+
+
+_of_backend = _imported()
 
 
 def _normalize_reordered(x, gamma, beta, spec):
@@ -53,19 +75,16 @@ def _normalize_reordered(x, gamma, beta, spec):
 
 @contextlib.contextmanager
 def use(name: str) -> Iterator[None]:
-    """Chooses the kernel for what is traced or run inside the `with` block.
-
-    For tests, benchmarks and derivatives: the fast kernels define their own
-    first derivative, so forward mode and what builds on it need "reference".
+    """Chooses the form for what is traced or run inside the `with` block.
 
     Args:
-        name: "auto", "reference", or "pallas", the TPU kernel, which JAX interprets
-            where there is no TPU.
+        name: "auto"; "reference", the plain form; "pallas" or "triton", the kernel for
+            a TPU or a GPU, which is interpreted where there is none: for tests.
     """
     global _chosen
-    if name not in ("auto", "reference", "pallas"):
+    if name not in NAMES:
         raise ValueError(
-            f'`name` must be "auto", "reference" or "pallas". Received: {name!r}'
+            f"`name` must be one of {', '.join(map(repr, NAMES))}. Received: {name!r}"
         )
     previous, _chosen = _chosen, name
     try:

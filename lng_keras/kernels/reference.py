@@ -1,19 +1,20 @@
 """Grouped normalization in `keras.ops`: correct on every backend, for any axes.
 
-Every other kernel is tested against this one, and it is the last resort where
-no faster form applies. The derivatives of `normalize`, of every order, forward
-and reverse, come from the backend; `forward` and `backward` are the same formula
-with its first derivative written out, for kernels that keep only `x` and one
-mean and one scale per group between the two.
-
-All kernels share one contract, `normalize(x, gamma, beta, spec)`: `x` is a
-floating tensor, `gamma` and `beta` are `(c,)` or None, and the result has the
-shape and dtype of `x`, with statistics in float32 or wider.
+Every other form is tested against this one, and it is the last resort where no faster
+form applies. The derivatives of `normalize`, of every order, forward and reverse, come
+from the backend; `push` and `pull` are the same formula with its first derivatives
+written out.
 """
+
+import functools
+from collections.abc import Callable
 
 from keras import ops
 
-from lng_keras.kernels.spec import Spec, Tensor, split, statistics_dtype
+from lng_keras.kernels.contract import ALL, Kept, Wanted
+from lng_keras.kernels.spec import Spec, Tensor, View, split, statistics_dtype
+
+Pivot = Callable[[Tensor, View], Tensor]
 
 
 def normalize(
@@ -23,74 +24,131 @@ def normalize(
     return forward(x, gamma, beta, spec)[0]
 
 
+def first(z: Tensor, view: View) -> Tensor:
+    """The first element of each group."""
+    return z[view.first]
+
+
 def forward(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the normalized `x`, and each group's mean and inverse deviation.
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    spec: Spec,
+    pivot: Pivot = first,
+) -> tuple[Tensor, Kept]:
+    """As `contract.Form.forward`.
 
     Subtracts one element of the group, the pivot, before the mean: the mean of
     large numbers is rounded to their spacing, and a group with a small spread
     would lose every digit with it. `x - pivot` is exact for numbers within a
     factor of two of each other (Sterbenz), so what follows works on small,
-    precise ones. The mean returned is the one of `x - pivot`; None in the RMS
-    form.
+    precise ones.
     """
     view = split(x, spec)
-    u, mean = _centered(x, view, spec), None
-    if spec.subtract_mean:
-        mean = ops.mean(u, axis=view.axes, keepdims=True)
-        u = u - mean
-    variance = ops.mean(ops.square(u), axis=view.axes, keepdims=True)
-    inverse = ops.rsqrt(variance + spec.epsilon)
+    u, mean, inverse = _statistics(x, view, spec, pivot)
     y = u * inverse
     if gamma is not None:
         y = y * _per_channel(gamma, y, view)
     if beta is not None:
         y = y + _per_channel(beta, y, view)
-    return ops.cast(ops.reshape(y, view.original), x.dtype), mean, inverse
+    return ops.cast(ops.reshape(y, view.original), x.dtype), (mean, inverse)
 
 
-def backward(
+def push(
     x: Tensor,
     gamma: Tensor | None,
-    beta: Tensor | None,
-    mean: Tensor,
-    inverse: Tensor,
-    dy: Tensor,
+    kept: Kept,
+    dx: Tensor | None,
+    dgamma: Tensor | None,
+    dbeta: Tensor | None,
     spec: Spec,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Returns the gradients of `x`, `gamma` and `beta` (None where they are None).
+    pivot: Pivot = first,
+) -> Tensor:
+    """As `contract.Form.push`.
 
-    With z the normalized `x` and t = dy * gamma, per group:
-    dx = (t - mean(t) - z * mean(t * z)) * inverse.
+    With z the normalized `x`, per group:
+    dy = (dx - mean(dx) - z * mean(dx * z)) / deviation * gamma + z * dgamma + dbeta.
     """
     view = split(x, spec)
-    u = _centered(x, view, spec)
-    z = (u if mean is None else u - mean) * inverse
+    z, inverse = _standardized(x, kept, view, spec, pivot)
+    dy = ops.zeros_like(z)
+    if dx is not None:
+        d = ops.reshape(ops.cast(dx, z.dtype), view.shape)
+        dy = _across(d, z, view, spec) * inverse
+        if gamma is not None:
+            dy = dy * _per_channel(gamma, z, view)
+    if dgamma is not None:
+        dy = dy + z * _per_channel(dgamma, z, view)
+    if dbeta is not None:
+        dy = dy + _per_channel(dbeta, z, view)
+    return ops.cast(ops.reshape(dy, view.original), x.dtype)
+
+
+def pull(
+    x: Tensor,
+    gamma: Tensor | None,
+    kept: Kept,
+    dy: Tensor,
+    spec: Spec,
+    wanted: Wanted = ALL,
+    pivot: Pivot = first,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """As `contract.Form.pull`.
+
+    With z the normalized `x` and t = dy * gamma, per group:
+    dx = (t - mean(t) - z * mean(t * z)) / deviation.
+    """
+    view = split(x, spec)
+    z, inverse = _standardized(x, kept, view, spec, pivot)
     dy = ops.reshape(ops.cast(dy, z.dtype), view.shape)
-    t = dy if gamma is None else dy * _per_channel(gamma, dy, view)
-    dx = t - z * ops.mean(t * z, axis=view.axes, keepdims=True)
-    if spec.subtract_mean:
-        dx = dx - ops.mean(t, axis=view.axes, keepdims=True)
-    dx = ops.cast(ops.reshape(dx * inverse, view.original), x.dtype)
+    dx = None
+    if wanted[0]:
+        t = dy if gamma is None else dy * _per_channel(gamma, dy, view)
+        dx = _across(t, z, view, spec) * inverse
+        dx = ops.cast(ops.reshape(dx, view.original), x.dtype)
 
-    def over_channels(gradient, weight):
-        if weight is None:
-            return None
+    def over_channels(gradient):
         axes = [i for i in range(len(view.shape)) if i not in view.channels]
-        gradient = ops.sum(gradient, axis=axes)
-        return ops.cast(ops.reshape(gradient, weight.shape), weight.dtype)
+        return ops.reshape(ops.sum(gradient, axis=axes), (-1,))
 
-    return dx, over_channels(dy * z, gamma), over_channels(dy, beta)
+    dgamma = over_channels(dy * z) if wanted[1] else None
+    return dx, dgamma, over_channels(dy) if wanted[2] else None
 
 
-def _centered(x, view, spec):
+def _statistics(x, view, spec, pivot):
+    """The centered view of `x`, its means less the pivots, and inverse deviations."""
+    u, mean = _pivoted(x, view, spec, pivot), None
+    if spec.subtract_mean:
+        mean = ops.mean(u, axis=view.axes, keepdims=True)
+        u = u - mean
+    variance = ops.mean(ops.square(u), axis=view.axes, keepdims=True)
+    return u, mean, ops.rsqrt(variance + spec.epsilon)
+
+
+def _standardized(x, kept, view, spec, pivot):
+    """The normalized view of `x` and each group's inverse deviation."""
+    if not kept:
+        u, _, inverse = _statistics(x, view, spec, pivot)
+        return u * inverse, inverse
+    mean, inverse = kept
+    u = _pivoted(x, view, spec, pivot)
+    return (u if mean is None else u - mean) * inverse, inverse
+
+
+def _pivoted(x, view, spec, pivot):
     """The view of `x`, wide enough for statistics, less the pivot of each group."""
     z = ops.reshape(ops.cast(x, statistics_dtype(x)), view.shape)
     if not spec.subtract_mean:
         return z
     # No result depends on the choice of the pivot, so no gradient goes through it.
-    return z - ops.stop_gradient(z[view.first])
+    return z - ops.stop_gradient(pivot(z, view))
+
+
+def _across(t, z, view, spec):
+    """What is left of `t` across the mean and across `z`, in each group."""
+    over_group = functools.partial(ops.mean, axis=view.axes, keepdims=True)
+    across = t - z * over_group(t * z)
+    return across - over_group(t) if spec.subtract_mean else across
 
 
 def _per_channel(weight, like, view):

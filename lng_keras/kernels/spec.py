@@ -114,3 +114,8 @@ def _product(sizes):
     for size in sizes:
         result *= size
     return result
+
+
+def weight_tensor(weight: Any) -> Tensor | None:
+    """A weight, perhaps a variable, as a tensor; None stays None."""
+    return None if weight is None else ops.convert_to_tensor(weight)

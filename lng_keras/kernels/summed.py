@@ -9,6 +9,8 @@ import math
 
 from keras import ops
 
+from lng_keras.kernels import reference
+from lng_keras.kernels.contract import ALL, Kept, Wanted
 from lng_keras.kernels.spec import Spec, Tensor, statistics_dtype
 
 
@@ -25,8 +27,8 @@ def supports(x: Tensor, spec: Spec) -> bool:
 
 def forward(
     x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As `reference.forward`; the mean and inverse deviation are `(n, 1, c)`."""
+) -> tuple[Tensor, Kept]:
+    """As `contract.Form.forward`; what is kept is `(n, 1, c)`."""
     rows, groups = _rows(x, spec), spec.groups
     u, mean = _pivoted(rows, spec), None
     if spec.subtract_mean:
@@ -37,41 +39,56 @@ def forward(
     y = u * (inverse if gamma is None else inverse * ops.cast(gamma, u.dtype))
     if beta is not None:
         y = y + ops.cast(beta, u.dtype)
-    return ops.cast(ops.reshape(y, (-1, *x.shape[1:])), x.dtype), mean, inverse
+    return ops.cast(ops.reshape(y, (-1, *x.shape[1:])), x.dtype), (mean, inverse)
 
 
-def backward(
+def push(
     x: Tensor,
     gamma: Tensor | None,
-    beta: Tensor | None,
-    mean: Tensor,
-    inverse: Tensor,
+    kept: Kept,
+    dx: Tensor | None,
+    dgamma: Tensor | None,
+    dbeta: Tensor | None,
+    spec: Spec,
+) -> Tensor:
+    """As `contract.Form.push`, by the plain form: nothing is trained with it."""
+    return reference.push(x, gamma, (), dx, dgamma, dbeta, spec)
+
+
+def pull(
+    x: Tensor,
+    gamma: Tensor | None,
+    kept: Kept,
     dy: Tensor,
     spec: Spec,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """As `reference.backward`.
+    wanted: Wanted = ALL,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """As `contract.Form.pull`.
 
     With u = z / inverse, the sums over space of dy and dy * u give all the rest:
     dx = dy * gamma * inverse - mean(t) * inverse - u * mean(t * u) * inverse^3.
     """
     rows, groups = _rows(x, spec), spec.groups
+    mean, inverse = kept
     u = _pivoted(rows, spec)
     if mean is not None:
         u = u - mean
     dy = _rows(dy, spec)
-    weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
     along = ops.mean(dy * u, axis=1, keepdims=True)
     level = ops.mean(dy, axis=1, keepdims=True)
-    slope = _over_groups(along * weight, groups) * inverse * inverse
-    dx = dy * weight - u * slope
-    if mean is not None:
-        dx = dx - _over_groups(level * weight, groups)
+    dx = None
+    if wanted[0]:
+        weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
+        slope = _over_groups(along * weight, groups) * inverse * inverse
+        dx = dy * weight - u * slope
+        if mean is not None:
+            dx = dx - _over_groups(level * weight, groups)
+        dx = ops.cast(ops.reshape(dx, (-1, *x.shape[1:])), x.dtype)
     positions = rows.shape[1]
     dgamma, dbeta = (
-        None if w is None else ops.cast(ops.sum(s, axis=(0, 1)) * positions, w.dtype)
-        for w, s in ((gamma, along * inverse), (beta, level))
+        ops.sum(sums, axis=(0, 1)) * positions if w else None
+        for sums, w in ((along * inverse, wanted[1]), (level, wanted[2]))
     )
-    dx = ops.cast(ops.reshape(dx, (-1, *x.shape[1:])), x.dtype)
     return dx, dgamma, dbeta
 
 

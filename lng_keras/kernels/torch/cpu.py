@@ -9,6 +9,8 @@ import math
 
 import torch
 
+from lng_keras.kernels import reference
+from lng_keras.kernels.contract import ALL, Kept, Wanted
 from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, statistics_dtype
 
 # A block has about this many numbers: 4 MB in float32.
@@ -31,8 +33,8 @@ def supports(x: Tensor, spec: Spec) -> bool:
 
 def forward(
     x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As `reference.forward`."""
+) -> tuple[Tensor, Kept]:
+    """As `contract.Form.forward`."""
     layout = _layout(x, spec)
     rows, gamma, beta = layout.rows(x), layout.weight(gamma), layout.weight(beta)
     y = torch.empty(rows.shape, dtype=layout.dtype)
@@ -58,27 +60,42 @@ def forward(
             torch.add(z, beta, out=y[block])
         else:
             y[block] = z
-    return y.view(x.shape).to(x.dtype), mean, inverse
+    return y.view(x.shape).to(x.dtype), (mean, inverse)
 
 
-def backward(
+def push(
     x: Tensor,
     gamma: Tensor | None,
-    beta: Tensor | None,
-    mean: Tensor,
-    inverse: Tensor,
+    kept: Kept,
+    dx: Tensor | None,
+    dgamma: Tensor | None,
+    dbeta: Tensor | None,
+    spec: Spec,
+) -> Tensor:
+    """As `contract.Form.push`, by the plain form: nothing is trained with it."""
+    return reference.push(x, gamma, (), dx, dgamma, dbeta, spec)
+
+
+def pull(
+    x: Tensor,
+    gamma: Tensor | None,
+    kept: Kept,
     dy: Tensor,
     spec: Spec,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """As `reference.backward`."""
+    wanted: Wanted = ALL,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """As `contract.Form.pull`."""
     layout = _layout(x, spec)
     rows, drows = layout.rows(x), layout.rows(dy)
+    mean: Tensor
+    inverse: Tensor
+    mean, inverse = kept
     dx = torch.empty(rows.shape, dtype=layout.dtype)
+    channels = x.shape[spec.channel_axis]
     dgamma: Tensor
     dbeta: Tensor
     dgamma, dbeta = (
-        None if w is None else torch.zeros(w.shape, dtype=layout.dtype)
-        for w in (gamma, beta)
+        torch.zeros(channels, dtype=layout.dtype) if w else None for w in wanted[1:]
     )
     for block in layout.blocks():
         z = _pivoted(rows[block], spec, layout)
@@ -93,6 +110,7 @@ def backward(
             dbeta += layout.per_channel(t)
         if dgamma is not None:
             dgamma += layout.per_channel(along)
+        if gamma is not None:
             weight = layout.loaded_weight(gamma, t)
             along.mul_(weight)
             t, owned = torch.mul(t, weight, out=t if owned else None), True
@@ -103,9 +121,9 @@ def backward(
         torch.addcmul(t, z, along, value=-1, out=z).mul_(scale)
         dx[block] = layout.unload(z)
     return (
-        dx.view(x.shape).to(x.dtype),
-        None if gamma is None else dgamma.to(gamma.dtype),
-        None if beta is None else dbeta.to(beta.dtype),
+        dx.view(x.shape).to(x.dtype) if wanted[0] else None,
+        dgamma,
+        dbeta,
     )
 
 

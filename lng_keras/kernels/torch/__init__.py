@@ -3,17 +3,19 @@
 Between the passes only `x` and two numbers a group are kept.
 """
 
+from typing import Any
+
 import torch
 
 from lng_keras._base.private.torch import transforms_are_active
-from lng_keras.kernels import reference, summed, torch_cpu
-from lng_keras.kernels.spec import Spec, Tensor
+from lng_keras.kernels import reference, summed
+from lng_keras.kernels.spec import Spec, Tensor, weight_tensor
+from lng_keras.kernels.torch import cpu
 
 
-def normalize(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> Tensor:
+def normalize(x: Tensor, gamma: Any, beta: Any, spec: Spec, kernel: str) -> Tensor:
     """As `reference.normalize`."""
+    gamma, beta = weight_tensor(gamma), weight_tensor(beta)
     if _is_traced(x):
         return reference.normalize(x, gamma, beta, spec)
     return _Normalize.apply(x, gamma, beta, spec)
@@ -32,26 +34,26 @@ def _is_traced(x):
 
 def _form(x, spec):
     """The fastest form for eager torch."""
-    if not torch_cpu.supports(x, spec):
+    if not cpu.supports(x, spec):
         return reference
     # One group over all channels: torch reduces what lies together at once.
-    return summed if spec.groups > 1 and summed.supports(x, spec) else torch_cpu
+    return summed if spec.groups > 1 and summed.supports(x, spec) else cpu
 
 
 class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, gamma, beta, spec):
         form = _form(x, spec)
-        y, mean, inverse = form.forward(x, gamma, beta, spec)
-        ctx.save_for_backward(x, gamma, beta, mean, inverse)
+        y, kept = form.forward(x, gamma, beta, spec)
+        ctx.save_for_backward(x, gamma, beta, *kept)
         ctx.form, ctx.spec = form, spec
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, gamma, beta, mean, inverse = ctx.saved_tensors
+        x, gamma, beta, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            # create_graph=True: torch does not see that mean and inverse depend on
+            # create_graph=True: torch does not see that what is kept depends on
             # x, so the derivative of the gradient is that of the reference form.
             wanted = [t for t in (x, gamma, beta) if t is not None and t.requires_grad]
             y = reference.normalize(x, gamma, beta, ctx.spec)
@@ -61,5 +63,10 @@ class _Normalize(torch.autograd.Function):
                 for t in (x, gamma, beta)
             )
             return *gradients, None
-        gradients = ctx.form.backward(x, gamma, beta, mean, inverse, dy, ctx.spec)
+        wanted = tuple(ctx.needs_input_grad[:3])
+        found = ctx.form.pull(x, gamma, tuple(kept), dy, ctx.spec, wanted)
+        gradients = (
+            None if g is None else g.to(t.dtype)
+            for g, t in zip(found, (x, gamma, beta), strict=True)
+        )
         return *gradients, None

@@ -61,15 +61,16 @@ def test_bfloat16_is_as_precise_as_its_output():
 
 
 def test_blocks_fit_the_memory_of_a_core():
-    from lng_keras.kernels import pallas
+    from lng_keras.kernels.jax import tpu
 
     for channels in (64, 192, 768, 1024, 4096):
+        axis = tpu.channels_axis((65536, channels))
         for arrays in (2, 3):
             for itemsize in (2, 4):
-                rows = pallas.block_rows(65536, channels, arrays, itemsize)
+                rows = tpu.block_rows(65536, channels, axis, arrays, itemsize)
                 assert rows >= 16
                 held = 2 * arrays * rows * channels * itemsize
-                assert held <= pallas.BLOCK_BYTES
+                assert held <= tpu.BLOCK_BYTES
 
 
 def test_sharded_batch_gives_the_gradients_of_one_device():

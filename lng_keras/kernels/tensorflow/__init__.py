@@ -3,16 +3,17 @@
 Between the passes only `x` and two numbers a group are kept.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from lng_keras.kernels import reference, summed
-from lng_keras.kernels.spec import Spec, Tensor
+from lng_keras.kernels.spec import Spec, Tensor, weight_tensor
 
 
-def normalize(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
-) -> Tensor:
+def normalize(x: Tensor, gamma: Any, beta: Any, spec: Spec, kernel: str) -> Tensor:
     """As `reference.normalize`."""
+    gamma, beta = weight_tensor(gamma), weight_tensor(beta)
     form = summed if summed.supports(x, spec) else reference
     # Read here: a variable inside a custom gradient is an error in TensorFlow.
     x = tf.identity(x)
@@ -25,20 +26,22 @@ def normalize(
     @tf.custom_gradient
     def run(x, *weights):
         gamma, beta = unpack(weights)
-        y, mean, inverse = form.forward(x, gamma, beta, spec)
+        y, kept = form.forward(x, gamma, beta, spec)
 
         def gradient(dy):
-            return _gradient(x, weights, mean, inverse, dy)
+            return _gradient(x, weights, kept, dy)
 
         return y, gradient
 
-    def _gradient(x, weights, mean, inverse, dy):
-        # TensorFlow does not see that mean and inverse depend on x, so the second
+    def _gradient(x, weights, kept, dy):
+        # TensorFlow does not see that what is kept depends on x, so the second
         # derivative is that of the reference form instead of this function's own.
         @tf.custom_gradient
         def first(x, dy, *weights):
             gamma, beta = unpack(weights)
-            grads = form.backward(x, gamma, beta, mean, inverse, dy, spec)
+            wanted = (True, gamma is not None, beta is not None)
+            found = form.pull(x, gamma, kept, dy, spec, wanted)
+            grads = [g for g in found if g is not None]
 
             def second(*upstream):
                 with tf.GradientTape() as outer:
@@ -54,7 +57,9 @@ def normalize(
                     unconnected_gradients=tf.UnconnectedGradients.ZERO,
                 )
 
-            return tuple(g for g in grads if g is not None), second
+            return tuple(
+                tf.cast(g, t.dtype) for g, t in zip(grads, (x, *weights), strict=True)
+            ), second
 
         return first(x, dy, *weights)
 
