@@ -93,7 +93,7 @@ def choose(
     if kernel == "triton" or platform == "cuda":
         sums = wanted is not None and any(wanted[1:])
         fits = space == 1 and triton().supports(size)
-        if interpreted or fits and alone and (sums or size % 4):
+        if fits and (interpreted or alone and (sums or size % 4)):
             return _triton(interpreted)
     if platform == "cpu" and strided.levels(size):
         return _STRIDED
