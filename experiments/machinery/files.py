@@ -1,8 +1,8 @@
 """Reads and writes what is published: records, CSV files, pages and pictures.
 
 Every file is written whole or not at all, and two invocations may share a folder.
-Apart from `lng_keras.files` because that imports Keras: a finished table is read in a
-second without.
+Apart from `lng_keras._base.files` because that imports Keras: a finished table is read
+in a second without.
 """
 
 import contextlib

@@ -25,7 +25,7 @@ class EncodedImages:
 
     Args:
         source: where the bytes are, `lng_keras._base.image_folder.Files` or
-            `zoo.tfrecords.Records`: has `len`, `read(i)` -> bytes, `name(i)`,
+            `zoo.data.tfrecords.Records`: has `len`, `read(i)` -> bytes, `name(i)`,
             `subset(indices)` and `update(digest)`.
         height, width: int, pixels. An image of another size is refused, unless
             `resize`.
