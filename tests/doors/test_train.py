@@ -63,6 +63,21 @@ def test_resume_of_a_finished_run_says_so_and_changed_flags_are_refused(
     assert "holds a run" in error_line(*TINY, folder)
 
 
+def test_damaged_files_of_a_run_are_told_in_one_line(tmp_path):
+    folder = f"--run_dir={tmp_path}"
+    assert call(*TINY, "--random_labels", folder) == 0
+    # The last of all first: without it a run reads what it read before.
+    for name in ("result.json", "env.json", "random_labels.json"):
+        path = tmp_path / name
+        for content in ("{bad", "null", "{}"):
+            path.write_text(content)
+            line = error_line("--resume", folder)
+            assert f"{path} " in line
+            assert line.endswith("; delete it")
+        path.unlink()
+    assert call("--resume", folder) == 0
+
+
 def test_lock_is_for_one_process_and_dies_with_it(tmp_path):
     code = "import sys, time; from zoo.runs import run_folder; "
     code += "lock = run_folder.lock(sys.argv[1]); print('locked', flush=True); "

@@ -35,7 +35,8 @@ def describe(settings, data, folder, flags, checkpoint):
     }
     path = folder / "env.json"
     if checkpoint and path.exists():
-        _compare(run_folder.read_json(path), environment, settings.allow_changes)
+        old = run_folder.read_json(path, ("backend", "data", "versions"))
+        _compare(old, environment, settings.allow_changes)
     if not workers.current().chief:
         return
     run_folder.write_json(path, environment)

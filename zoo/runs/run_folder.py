@@ -45,12 +45,18 @@ def write_json(path, value):
     files.write(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path):
-    """Raises UsageError if the file is no JSON; FileNotFoundError if it is absent."""
+def read_json(path, names=()):
+    """Returns the object with these names that a file holds; a list if there are none.
+
+    Raises UsageError if it holds something else; FileNotFoundError if it is absent.
+    """
     try:
-        return json.loads(pathlib.Path(path).read_text())
+        held = json.loads(pathlib.Path(path).read_text())
     except ValueError as error:
         raise UsageError(f"{path} is no JSON ({error}); delete it") from error
+    if not isinstance(held, dict if names else list) or not set(names) <= set(held):
+        raise UsageError(f"{path} holds something else than train.py wrote; delete it")
+    return held
 
 
 def lock(folder):
