@@ -78,6 +78,14 @@ def test_damaged_files_of_a_run_are_told_in_one_line(tmp_path):
     assert call("--resume", folder) == 0
 
 
+def test_a_file_where_the_folder_of_a_run_should_be_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for path in (file, file / "run"):
+        assert f"{path} is no folder" in error_line(*TINY, f"--run_dir={path}")
+    assert file.read_text() == "mine"
+
+
 def test_lock_is_for_one_process_and_dies_with_it(tmp_path):
     code = "import sys, time; from zoo.runs import run_folder; "
     code += "lock = run_folder.lock(sys.argv[1]); print('locked', flush=True); "

@@ -96,14 +96,20 @@ def claimed(folder, resume):
         folder: `pathlib.Path`.
         resume: bool, whether it may hold a run already.
     Raises:
-        UsageError: if it holds a run and `resume` is false, or another process has it.
+        UsageError: if it holds a run and `resume` is false, another process has it,
+            or a file is where it would be.
     """
     if not resume and (folder / "flags.txt").exists():
         raise UsageError(
             f"{folder} holds a run; --resume continues it, another --run_dir starts one"
         )
     existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(
+            f"{folder} is no folder, or below a file; give another --run_dir"
+        ) from error
     descriptor = lock(folder)
     try:
         yield
