@@ -14,7 +14,7 @@ import numpy as np
 from lng_keras._base import image_folder, images
 from lng_keras._base.errors import UsageError
 from lng_keras._base.extras import needed
-from lng_keras.adopt import fingerprint, models
+from lng_keras.adopt import defaults, fingerprint, models
 
 VALIDATION_FRACTION = 0.2
 
@@ -41,7 +41,10 @@ class Data:
 
 
 def load_data(
-    name: str, model: keras.Model, examples: int = 5000, data_dir: str | None = None
+    name: str,
+    model: keras.Model,
+    examples: int = defaults.EXAMPLES,
+    data_dir: str | None = None,
 ) -> Data:
     """Loads images and labels from a folder, a file, a function or a known data set.
 
