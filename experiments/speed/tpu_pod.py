@@ -66,7 +66,7 @@ def main():
 def build(name, norm, size):
     """The model and optimizer of train.py, with ImageNet's 1000 classes.
 
-    `norm` is one of `zoo.norms`, where `ln` is our layer with one group, or
+    `norm` is one of `zoo.models.norms`, where `ln` is our layer with one group, or
     "keras_ln", Keras' own layer over the last axis.
     """
     import keras
