@@ -8,6 +8,7 @@ in a second without.
 import contextlib
 import csv
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -18,6 +19,10 @@ def write(path, content):
     content = content.encode() if isinstance(content, str) else content
     with _replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_json(path, value):
+    write(path, json.dumps(value, indent=1) + "\n")
 
 
 def copy(source, target):
