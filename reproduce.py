@@ -69,7 +69,7 @@ def main(argv):
         print(page)
     except KeyboardInterrupt:
         fail("interrupted; the same command continues", status=130)
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
         if os.environ.get("LNG_KERAS_TRACEBACK"):
             raise
         fail(error, status=1)

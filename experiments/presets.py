@@ -5,7 +5,6 @@
 Takes what is trained; a row without a finished run is left out and named.
 """
 
-import json
 import pathlib
 
 from experiments.machinery import files, render, runs, statistics, training_table
@@ -108,7 +107,7 @@ def publish(name, table, row, records, schedule, output):
         "environment": record["environment"],
     }
     files.write(output / f"{name}.md", text(name, card, accuracies, schedule))
-    files.write(output / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    files.write_json(output / f"{name}.json", card)
     return card
 
 

@@ -31,6 +31,11 @@ class Schedule:
         return tuple(sorted((*self.learning_rates, *self.further_rates)))
 
 
+def lng_row(size):
+    """LN-G with `size` channels a group."""
+    return Row(f"lng_{size}", f"LN-G, {size}", {"norm": "lng", "group_size": size})
+
+
 def smoke_schedule(flags, learning_rates, text):
     """Returns the schedule of the budget smoke: seconds a run, on the bundled sample.
 

@@ -1,13 +1,14 @@
 """Reads and writes what is published: records, CSV files, pages and pictures.
 
 Every file is written whole or not at all, and two invocations may share a folder.
-Apart from `lng_keras.files` because that imports Keras: a finished table is read in a
-second without.
+Apart from `lng_keras._base.files` because that imports Keras: a finished table is read
+in a second without.
 """
 
 import contextlib
 import csv
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -18,6 +19,10 @@ def write(path, content):
     content = content.encode() if isinstance(content, str) else content
     with _replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_json(path, value):
+    write(path, json.dumps(value, indent=1) + "\n")
 
 
 def copy(source, target):

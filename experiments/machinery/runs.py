@@ -102,7 +102,7 @@ def ensure(path, name, flags, backend=None, say=print, again=False):
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         record["metrics"] = [json.loads(line) for line in lines]
     record["environment"] = _environment(folder)
-    files.write(path, json.dumps(record, indent=1) + "\n")
+    files.write_json(path, record)
     return record
 
 

@@ -1,6 +1,5 @@
 """What a table of times says: ratios, and what they were measured on."""
 
-import json
 import platform
 import statistics
 
@@ -29,5 +28,5 @@ def environment(backend):
 
 def write(path, found):
     """Writes a result as JSON, whole or not at all, and says where."""
-    files.write(path, json.dumps(found, indent=1) + "\n")
+    files.write_json(path, found)
     print(f"Written to {path}")

@@ -12,7 +12,6 @@ is eager. "copy" is a copy of the input. Writes a CSV and a plot to `--output`.
 
 import argparse
 import importlib.util
-import json
 import os
 import statistics
 import subprocess
@@ -121,8 +120,7 @@ def write(folder, backend, rows, environment):
     environment["command"] = " ".join(
         ["python -m experiments.speed.kernels", *sys.argv[1:]]
     )
-    text = json.dumps(environment, indent=1) + "\n"
-    files.write(os.path.join(folder, f"{backend}.json"), text)
+    files.write_json(os.path.join(folder, f"{backend}.json"), environment)
     from experiments.speed import plots
 
     plots.ratios(rows, environment, os.path.join(folder, f"{backend}.png"))

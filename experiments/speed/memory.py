@@ -11,7 +11,6 @@ CPU only: what an accelerator allocates is not resident memory. Linux only.
 
 import argparse
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -107,7 +106,7 @@ def write(arguments, backend, rows):
     files.write_csv(path + ".csv", rows)
     environment = timing.environment(backend)
     environment["rows"], environment["channels"] = arguments.rows, arguments.channels
-    files.write(path + ".json", json.dumps(environment, indent=1) + "\n")
+    files.write_json(path + ".json", environment)
     print(f"Written to {path}.csv")
 
 

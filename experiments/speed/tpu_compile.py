@@ -15,19 +15,12 @@ import os
 import sys
 
 from experiments.machinery import files
+from experiments.speed.tpu import BYTES_PER_SECOND, ENVIRONMENT, FLOPS_PER_SECOND
 
-os.environ.update(
-    KERAS_BACKEND="jax",
-    JAX_PLATFORMS="cpu",
-    TPU_SKIP_MDS_QUERY="1",
-    TPU_ACCELERATOR_TYPE="v5litepod-4",
-    TPU_WORKER_HOSTNAMES="localhost",
-)
+os.environ.update(ENVIRONMENT)
 
 CHANNELS = (64, 192, 384, 768, 1024, 4096)
 GROUP_SIZES = (2, 4, 8, 16, 32, 64, 0)
-BYTES_PER_SECOND = 819e9
-FLOPS_PER_SECOND = 197e12
 
 
 def main():

@@ -21,17 +21,12 @@ import os
 import re
 
 from experiments.machinery import files
+from experiments.speed.tpu import BYTES_PER_SECOND, ENVIRONMENT, FLOPS_PER_SECOND
 
-os.environ.update(
-    KERAS_BACKEND="jax",
-    JAX_PLATFORMS="cpu",
-    TPU_SKIP_MDS_QUERY="1",
-    TPU_ACCELERATOR_TYPE="v5litepod-4",
-    TPU_WORKER_HOSTNAMES="localhost",
-    ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # nothing here holds a TPU
-)
+os.environ.update(ENVIRONMENT)
+os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # nothing here holds a TPU
 
-BYTES_PER_SECOND, FLOPS_PER_SECOND, LINK_BYTES_PER_SECOND = 819e9, 197e12, 200e9
+LINK_BYTES_PER_SECOND = 200e9
 CHIP_BYTES = 16e9
 MODELS = ("vit_b", "resnet_na")
 NORMS = ("ln", "lng")
@@ -65,13 +60,13 @@ def main():
         path = os.path.join(arguments.output, f"tpu_pod_{name}.json")
         sizes = {"images_a_chip": arguments.images, "pixels_a_side": arguments.size}
         found = {**circumstances(), **sizes, "rows": rows, "summary": lines}
-        files.write(path, json.dumps(found, indent=1) + "\n")
+        files.write_json(path, found)
 
 
 def build(name, norm, size):
     """The model and optimizer of train.py, with ImageNet's 1000 classes.
 
-    `norm` is one of `zoo.norms`, where `ln` is our layer with one group, or
+    `norm` is one of `zoo.models.norms`, where `ln` is our layer with one group, or
     "keras_ln", Keras' own layer over the last axis.
     """
     import keras

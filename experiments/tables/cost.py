@@ -78,7 +78,7 @@ def ensure(table, row, schedule, number, budget, output):
         raise runs.RunFailed(f"{row.name}: {last} (exit status {done.returncode})")
     measured = json.loads(done.stdout.strip().splitlines()[-1])
     record = {"flags": flags, "measured": measured}
-    files.write(path, json.dumps(record, indent=1) + "\n")
+    files.write_json(path, record)
 
 
 def read_all(table, schedule, budget, output):

@@ -4,7 +4,7 @@ CIFAR-10 in grey: 1,024 inputs.
 """
 
 from experiments.machinery import random_labels, training_table
-from experiments.machinery.declaration import Row, Schedule, Table
+from experiments.machinery.declaration import Row, Schedule, Table, lng_row
 
 _SETTINGS = dict(**random_labels.SETTINGS, depth=4, width=100, label_smoothing=0.0)
 _SMOKE = Schedule(
@@ -42,10 +42,6 @@ _FULL = Schedule(
 )
 
 
-def _lng(size):
-    return Row(f"lng_{size}", f"LN-G, {size}", {"norm": "lng", "group_size": size})
-
-
 TABLE = Table(
     name="random_labels",
     title="Random labels learned by networks without activations, grey CIFAR-10",
@@ -54,7 +50,7 @@ TABLE = Table(
         Row("bn", "BN", {"norm": "bn"}),
         Row("ln", "LN (one group of 100)", {"norm": "ln"}),
         Row("rms", "RMSNorm", {"norm": "rms"}),
-        *(_lng(size) for size in (2, 4, 5, 10, 20, 50)),
+        *(lng_row(size) for size in (2, 4, 5, 10, 20, 50)),
     ),
     schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
     reference="ln",

@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-import json
 import os
 import pathlib
 
@@ -65,7 +64,7 @@ def ensure(table, row, schedule, seed, budget, output, say=print):
     say(f"{table.name}, {row.name} seed {seed}: shifted test images")
     found = {"flags": record["flags"], "images": IMAGES[budget]}
     found |= measure(model, record["flags"]["dataset"], IMAGES[budget])
-    files.write(path, json.dumps(found, indent=1) + "\n")
+    files.write_json(path, found)
     return found
 
 

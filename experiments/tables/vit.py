@@ -1,7 +1,13 @@
 """Table 2: the group size of LN in a Vision Transformer, CIFAR-10."""
 
 from experiments.machinery import training_table
-from experiments.machinery.declaration import Row, Schedule, Table, smoke_schedule
+from experiments.machinery.declaration import (
+    Row,
+    Schedule,
+    Table,
+    lng_row,
+    smoke_schedule,
+)
 
 # Every setting is named: a changed default of train.py must not change a table.
 SETTINGS = dict(
@@ -41,17 +47,13 @@ _FULL = Schedule(
 )
 
 
-def _lng(size):
-    return Row(f"lng_{size}", f"LN-G, {size}", {"norm": "lng", "group_size": size})
-
-
 TABLE = Table(
     name="vit",
     title="The group size of LN in a Vision Transformer, CIFAR-10",
     rows=(
         Row("ln", "LN (one group)", {"norm": "ln"}),
         Row("rms", "RMSNorm", {"norm": "rms"}),
-        *(_lng(size) for size in (4, 8, 16, 32)),
+        *(lng_row(size) for size in (4, 8, 16, 32)),
     ),
     schedules={"smoke": _SMOKE, "cpu": _CPU, "full": _FULL},
     reference="ln",

@@ -2,6 +2,15 @@
 
 import argparse
 
+from lng_keras.adopt.defaults import (
+    BATCH_SIZE,
+    EPOCHS,
+    EXAMPLES,
+    GROUP_SIZES,
+    LATENCY_BATCHES,
+    LEARNING_RATE,
+    SEEDS,
+)
 from lng_keras.adopt.export import FORMATS
 from lng_keras.adopt.trainings import PIXELS
 
@@ -42,18 +51,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _common(parser):
-    parser.add_argument(
-        "--group_size",
-        type=_sizes,
-        default=(4, 8, 16),
-        help="channels of a group, the candidates (default: 4,8,16)",
-    )
-    parser.add_argument(
-        "--batch_sizes",
-        type=_sizes,
-        default=(1, 32),
-        help="batch sizes of the latency (default: 1,32)",
-    )
+    for flag, default, what in (
+        ("--group_size", GROUP_SIZES, "channels of a group, the candidates"),
+        ("--batch_sizes", LATENCY_BATCHES, "batch sizes of the latency"),
+    ):
+        said = ",".join(map(str, default))
+        parser.add_argument(
+            flag, type=_sizes, default=default, help=f"{what} (default: {said})"
+        )
     parser.add_argument(
         "--where",
         help="swap only normalizations whose path or name matches, such as 'stage2*'",
@@ -90,8 +95,8 @@ def _data_arguments(parser, required):
     parser.add_argument(
         "--examples",
         type=_positive,
-        default=5000,
-        help="use at most so many, validation included (default: 5000)",
+        default=EXAMPLES,
+        help="use at most so many, validation included (default: %(default)s)",
     )
     parser.add_argument(
         "--pixels",
@@ -128,12 +133,13 @@ def parser(description: str) -> argparse.ArgumentParser:
         "--model", required=True, help=".keras file or module:function, such as zoo:vit"
     )
     _data_arguments(poc, required=True)
-    poc.add_argument("--epochs", type=_positive, default=3, help="default: 3")
-    poc.add_argument("--seeds", type=_positive, default=2, help="default: 2")
-    poc.add_argument("--batch_size", type=_positive, default=32, help="default: 32")
-    poc.add_argument(
-        "--learning_rate", type=_positive_float, default=1e-3, help="default: 0.001"
-    )
+    for flag, kind, default in (
+        ("--epochs", _positive, EPOCHS),
+        ("--seeds", _positive, SEEDS),
+        ("--batch_size", _positive, BATCH_SIZE),
+        ("--learning_rate", _positive_float, LEARNING_RATE),
+    ):
+        poc.add_argument(flag, type=kind, default=default, help="default: %(default)s")
     _common(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")

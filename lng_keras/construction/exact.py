@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lng_keras._base.extras import needed
 from lng_keras.construction.line import fold_to_classes
 from lng_keras.construction.plan import BONUSES, check_merge
 from lng_keras.construction.samples import distinct, project
@@ -124,8 +125,7 @@ class ExactFold:
     """A `Fold` of balls: slope and shift are exact, the readout has all the bits."""
 
     def __init__(self, approximate: Fold, cos: Any, sin: Any):
-        from flint import arb
-
+        arb = needed("flint", "exact").arb
         self.slope, self.shift = arb(approximate.slope), arb(approximate.shift)
         self.readout = np.array([cos, sin], dtype=object)
         angle = float(np.arctan2(float(sin), float(cos)))
@@ -159,8 +159,7 @@ class ExactLine:
 
     def fold(self, fold: Fold, pair: tuple[int, int] | None = None) -> ExactFold:
         """As `FloatLine.fold`; a pair meets in all digits. Returns an `ExactFold`."""
-        from flint import arb
-
+        arb = needed("flint", "exact").arb
         if pair is None:
             angle = arb(np.cos(fold.angle)), arb(np.sin(fold.angle))
         else:
@@ -216,8 +215,7 @@ class ExactLine:
 
 def _build(x, y, classes, rng, merge, bonus, bits, numbers):
     """One greedy construction, or None if it came to a dead end or balls overlapped."""
-    from flint import arb
-
+    arb = needed("flint", "exact").arb
     direction, offset = project(x, y, rng, merge)
     rounding = np.abs(x) @ np.abs(direction) + abs(offset) + 1
     direction, offset = exact(direction), arb(offset)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lng_keras._base.extras import needed
+
 _FEWEST_BITS = 128
 
 
@@ -91,8 +93,7 @@ def decide(
 @contextlib.contextmanager
 def precision(bits: int) -> Iterator[None]:
     """Ball arithmetic with this many bits of mantissa, inside the block."""
-    from flint import ctx
-
+    ctx = needed("flint", "exact").ctx
     before, ctx.prec = ctx.prec, bits
     try:
         yield
@@ -102,8 +103,7 @@ def precision(bits: int) -> Iterator[None]:
 
 def exact(array: Any) -> np.ndarray:
     """Numbers of a dtype, or balls, as an object array of balls."""
-    from flint import arb
-
+    arb = needed("flint", "exact").arb
     array = np.asarray(array)
     if array.dtype == object:
         return array
@@ -114,8 +114,7 @@ def exact(array: Any) -> np.ndarray:
 
 def _layers(model):
     """`(weights, epsilons)` of a network, as balls."""
-    from flint import arb
-
+    arb = needed("flint", "exact").arb
     if hasattr(model, "get_weights"):
         norms = [layer for layer in model.layers if hasattr(layer, "epsilon")]
         return [exact(w).tolist() for w in model.get_weights()], [

@@ -7,16 +7,16 @@ import keras
 from keras import saving
 
 from lng_keras.normalization import GroupLayerNormalization
-from lng_keras.swap import norms, rebuild, transfer
+from lng_keras.swap import norms, rebuild, replacement, targets, transfer
 from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
 from lng_keras.swap.walk import Steps, matches, text, walk
 
 
 def swap_normalization(
     model: keras.layers.Layer,
-    to: norms.Target = GroupLayerNormalization,
-    group_size: norms.Count = None,
-    groups: norms.Count = None,
+    to: replacement.Target = GroupLayerNormalization,
+    group_size: replacement.Count = None,
+    groups: replacement.Count = None,
     where: str | Iterable[str] | Callable[[norms.Norm], Any] | None = None,
     over_space: bool | None = None,
     indivisible: str = "nearest",
@@ -66,7 +66,7 @@ def swap_normalization(
     rows: list[Row] = []
     made: dict[Steps, keras.layers.Layer] = {}
     originals: dict[str, norms.Norm] = {}
-    for steps, norm in find(model, subclasses=to not in norms.CONVERTERS):
+    for steps, norm in find(model, subclasses=to not in targets.CONVERTERS):
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
         rows.append(row)
         if not norm.shape:
@@ -76,10 +76,10 @@ def swap_normalization(
             row.status = LEFT_OUT
             continue
         try:
-            layer, row.reason = norms.replacement(
+            layer, row.reason = replacement.replacement(
                 norm, to, groups, group_size, over_space, indivisible
             )
-        except norms.Kept as kept:
+        except targets.Kept as kept:
             row.reason = str(kept)
             continue
         row.status = REPLACED
@@ -128,9 +128,9 @@ def _check(model, to, group_size, groups, over_space, indivisible):
         raise ValueError(
             f"`model` must be a Keras model or layer. Received: {type(model).__name__}"
         )
-    if isinstance(to, type) and to not in norms.CONVERTERS or not callable(to):
+    if isinstance(to, type) and to not in targets.CONVERTERS or not callable(to):
         raise ValueError(
-            f"`to` must be one of {norms.target_names()}, or a function from a norm "
+            f"`to` must be one of {targets.target_names()}, or a function from a norm "
             f"to a layer. Received: to={to!r}"
         )
     if group_size is not None and groups is not None:
@@ -144,11 +144,11 @@ def _check(model, to, group_size, groups, over_space, indivisible):
             f"Received: indivisible={indivisible!r}"
         )
     what, fixed = "what a function makes", None
-    if to in norms.CONVERTERS:
-        what, fixed = to.__name__, norms.OVER_SPACE.get(to, over_space)
+    if to in targets.CONVERTERS:
+        what, fixed = to.__name__, targets.OVER_SPACE.get(to, over_space)
     for name, value, taken in (
-        ("group_size", group_size, to in norms.GROUPED),
-        ("groups", groups, to in norms.GROUPED),
+        ("group_size", group_size, to in targets.GROUPED),
+        ("groups", groups, to in targets.GROUPED),
         ("over_space", over_space, over_space == fixed),
     ):
         if value is not None and not taken:

@@ -83,10 +83,3 @@ def test_numbers_told_of_a_table_are_on_its_page(text):
 def test_what_was_found_is_told_of_each_table():
     told = {text.split("`")[1] for text in FOUND}
     assert told == {path.parts[-2] for path in ROOT.glob("results/*/cpu")}
-
-
-def test_pictures_and_pages_of_the_readme_exist():
-    targets = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert targets
-    for target in targets:
-        assert (ROOT / target).exists(), target

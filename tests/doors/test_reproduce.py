@@ -55,6 +55,21 @@ def test_mistakes_are_one_line(arguments, status, message, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_an_extra_that_is_not_installed_is_named_in_one_line():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; import reproduce\n"
+        "from lng_keras._base.extras import needed\n"
+        "reproduce.reproduce = lambda *given: needed('matplotlib', 'report')\n"
+        "reproduce.main(['reproduce.py', 'theory'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 1, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: This needs matplotlib: pip install 'lng-keras[rep")
+
+
 @pytest.mark.slow
 def test_interrupted_smoke_table_continues_and_is_done_once(tmp_path):
     arguments = ["resnet_na", "--seeds=1", "--only=bn", f"--output={tmp_path}"]

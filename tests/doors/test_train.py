@@ -15,7 +15,7 @@ from lng_keras._base.errors import UsageError
 from tests.command_line import TINY, call, error_line
 from zoo import data
 from zoo.errors import DIVERGED
-from zoo.runs import run_folder
+from zoo.runs import environment, metrics, run_folder
 from zoo.training import continuation, examples, flags
 from zoo.training.settings import Settings
 
@@ -61,6 +61,29 @@ def test_resume_of_a_finished_run_says_so_and_changed_flags_are_refused(
     assert "--seed=3 (was 0) would change the result" in line
     assert "epochs" not in line
     assert "holds a run" in error_line(*TINY, folder)
+
+
+def test_damaged_files_of_a_run_are_told_in_one_line(tmp_path):
+    folder = f"--run_dir={tmp_path}"
+    assert call(*TINY, "--random_labels", folder) == 0
+    # The last of all first: without it a run reads what it read before.
+    for name in ("result.json", "env.json", "random_labels.json"):
+        path = tmp_path / name
+        for content in ("{bad", "null", "{}"):
+            path.write_text(content)
+            line = error_line("--resume", folder)
+            assert f"{path} " in line
+            assert line.endswith("; delete it")
+        path.unlink()
+    assert call("--resume", folder) == 0
+
+
+def test_a_file_where_the_folder_of_a_run_should_be_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for path in (file, file / "run"):
+        assert f"{path} is no folder" in error_line(*TINY, f"--run_dir={path}")
+    assert file.read_text() == "mine"
 
 
 def test_lock_is_for_one_process_and_dies_with_it(tmp_path):
@@ -210,8 +233,8 @@ def test_model_of_other_images_is_refused(tmp_path):
 
 def test_metrics_of_a_resumed_run_are_written_anew(tmp_path):
     rows = [{"epoch": i, "train_loss": 0.1 * i, "finished_at": 1.0} for i in (1, 2)]
-    run_folder.write_metrics(tmp_path, [*rows, rows[0]])
-    run_folder.write_metrics(tmp_path, rows)
+    metrics.write(tmp_path, [*rows, rows[0]])
+    metrics.write(tmp_path, rows)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
@@ -251,8 +274,8 @@ def test_four_devices_give_the_loss_of_one(tmp_path):
             env={**os.environ, "XLA_FLAGS": flags},
             check=True,
         )
-        environment = json.loads((folder / "env.json").read_text())
-        assert len(environment["devices"]) == devices
+        written = json.loads((folder / "env.json").read_text())
+        assert len(written["devices"]) == devices
         rows = (folder / "metrics.jsonl").read_text().splitlines()
         losses.append([json.loads(row)["train_loss"] for row in rows])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
@@ -287,7 +310,7 @@ def test_example_flagfiles_parse(path):
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_commit_of_a_run_is_changed_by_code_and_not_by_results(tmp_path):
-    assert run_folder.git_commit(tmp_path) is None
+    assert environment.git_commit(tmp_path) is None
     who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
     for name in ("results/table.md", "train.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -295,8 +318,8 @@ def test_commit_of_a_run_is_changed_by_code_and_not_by_results(tmp_path):
     for command in (["init"], ["add", "."], [*who, "commit", "-m", "a"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "results/table.md").write_text("2")
-    state = run_folder.git_commit(tmp_path)
+    state = environment.git_commit(tmp_path)
     assert len(state["commit"]) == 40
     assert not state["changed"]
     (tmp_path / "train.py").write_text("2")
-    assert run_folder.git_commit(tmp_path)["changed"]
+    assert environment.git_commit(tmp_path)["changed"]

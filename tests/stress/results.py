@@ -6,7 +6,7 @@ import pathlib
 import time
 
 from tests.stress.runs import ROOT
-from zoo.runs import run_folder
+from zoo.runs import environment, run_folder
 
 FOLDER = ROOT / "results" / "reliability"
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -29,28 +29,28 @@ class Outcome:
 
 def write(folder, fault, outcome, seconds):
     """Writes FAULT_BACKEND.json: the outcome, the command, hardware and versions."""
-    environment = run_folder.describe_environment()
+    facts = environment.describe()
     folder.mkdir(parents=True, exist_ok=True)
     kept = ("backend", "processor", "cores", "python", "versions", "git")
     run_folder.write_json(
-        folder / f"{fault}_{environment['backend']}.json",
+        folder / f"{fault}_{facts['backend']}.json",
         {
             "fault": fault,
             "tried": outcome.tried,
             "lost": len(outcome.lost),
             "summary": outcome.summary.splitlines(),
             "losses": outcome.lost,
-            "command": _command(environment),
+            "command": _command(facts),
             "seconds": round(seconds),
             "finished": time.strftime("%Y-%m-%d"),
-            **{name: environment[name] for name in kept},
+            **{name: facts[name] for name in kept},
         },
     )
 
 
-def _command(environment):
-    arguments = [a for a in environment["command"][1:] if not a.startswith("--output")]
-    backend = environment["backend"]
+def _command(facts):
+    arguments = [a for a in facts["command"][1:] if not a.startswith("--output")]
+    backend = facts["backend"]
     return f"KERAS_BACKEND={backend} python -m tests.stress {' '.join(arguments)}"
 
 

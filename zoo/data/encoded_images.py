@@ -21,16 +21,23 @@ _THREADS = concurrent.futures.ThreadPoolExecutor()
 class EncodedImages:
     """Looks like an array `(n, height, width, channels)` uint8, but reads a source.
 
-    Indexing with an array of ints decodes those images, in threads. Nothing is kept.
+        Indexing with an array of ints decodes those images, in threads. Nothing is kept.
 
-    Args:
-        source: where the bytes are, `lng_keras._base.image_folder.Files` or
-            `zoo.tfrecords.Records`: has `len`, `read(i)` -> bytes, `name(i)`,
-            `subset(indices)` and `update(digest)`.
-        height, width: int, pixels. An image of another size is refused, unless
-            `resize`.
-        channels: 1 (grey) or 3.
-        resize: bool, scale the shorter side and crop the middle to that size.
+        Args:
+    <<<<<<< HEAD
+            source: where the bytes are, `lng_keras._base.image_folder.Files` or
+                `zoo.data.tfrecords.Records`: has `len`, `read(i)` -> bytes, `name(i)`,
+                `subset(indices)` and `update(digest)`.
+    =======
+            source: where the bytes are, `lng_keras._base.image_folder.Files`,
+                `zoo.data.tfrecords.Records` or `zoo.data.array_records.Examples`: has
+                `len`, `read(i)` -> bytes, `name(i)`, `subset(indices)` and
+                `update(digest)`.
+    >>>>>>> house
+            height, width: int, pixels. An image of another size is refused, unless
+                `resize`.
+            channels: 1 (grey) or 3.
+            resize: bool, scale the shorter side and crop the middle to that size.
     """
 
     source: object
@@ -76,19 +83,26 @@ class EncodedImages:
         return pixels
 
 
-def like_first(source, image_size=0, keep_grey=False):
-    """Returns the images of a source, with the size of the first one.
+def like_first(splits, image_size=0, keep_grey=False):
+    """Returns the images of all splits, with the size of the first one.
 
     Args:
-        source: see `EncodedImages`; not empty.
+        splits: `{"train": (source, labels), ...}`, sources see `EncodedImages`; not
+            empty.
         image_size: int, side in pixels to scale and crop all to; 0: as they are.
         keep_grey: bool, one channel if the first image has one, instead of three.
+    Returns:
+        `{"train": (images, labels), ...}`.
     """
-    channels = None if keep_grey else 3
-    height, width, channels = _decode(source, 0, channels).shape
+    first = _decode(splits["train"][0], 0, channels=None if keep_grey else 3)
+    height, width, channels = first.shape
     if image_size:
         height = width = image_size
-    return EncodedImages(source, height, width, channels, resize=bool(image_size))
+    shape = (height, width, channels, bool(image_size))
+    return {
+        split: (EncodedImages(source, *shape), labels)
+        for split, (source, labels) in splits.items()
+    }
 
 
 def _decode(source, i, channels, size=None):

@@ -1,6 +1,5 @@
 """Image files sorted into one folder a class."""
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -69,12 +68,7 @@ def read_folder(folder, image_size=0):
             f"{folder} leaves no test image: no class has {_TEST_EVERY} images; "
             "add images, or train/ and test/ folders"
         )
-    images = like_first(splits["train"][0], image_size)
-    arrays = {
-        split: (dataclasses.replace(images, source=files), labels)
-        for split, (files, labels) in splits.items()
-    }
-    return arrays, names
+    return like_first(splits, image_size), names
 
 
 def _split(folder, names):

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from lng_keras._base.errors import UsageError
-from zoo.data import encoded_images, tfrecords
+from zoo.data import array_records, encoded_images, tfrecords
 
 # A host to reach before a download is tried: its own, or the store that holds many of
 # the prepared data sets.
@@ -36,9 +36,9 @@ def read(name, data_dir=None, image_size=0):
     Returns:
         `{"train": (images, labels), "test": (images, labels)}` and the class names;
         images `(n, h, w, c)` uint8, labels `(n,)` int64. Sets that fit into memory are
-        arrays, in the official order where the data set tells it (feature `id`);
-        larger ones, and those that are scaled, are `EncodedImages` in the order of
-        their files.
+        arrays; larger ones, those that are scaled and those stored as array_record are
+        `EncodedImages`. Arrays and array_record have the official order where the data
+        set tells it (feature `id`), all others the order of their files.
     Raises:
         UsageError: if tfds is not installed, does not know the name, the data is absent
             and there is no network, or the set is not made of labelled images with a
@@ -47,7 +47,10 @@ def read(name, data_dir=None, image_size=0):
     tfds = _import_tfds(name)
     builder = _builder(tfds, name, data_dir)
     splits = _split_names(name, builder)
-    if image_size or not _fits(builder, splits["train"]):
+    if _format(builder) == "array_record":
+        opened = {split: _open_split(tfds, builder, s) for split, s in splits.items()}
+        arrays = encoded_images.like_first(opened, image_size, keep_grey=True)
+    elif image_size or not _fits(builder, splits["train"]):
         arrays = _open_records(name, builder, splits, image_size)
     else:
         arrays = {
@@ -67,13 +70,17 @@ def _fits(builder, split):
     return count * math.prod(shape) <= encoded_images.IN_MEMORY_BYTES
 
 
-def _open_records(name, builder, splits, image_size):
+def _format(builder):
     kind = builder.info.file_format
-    if kind is not None and kind.value != "tfrecord":
+    return "tfrecord" if kind is None else kind.value
+
+
+def _open_records(name, builder, splits, image_size):
+    if _format(builder) != "tfrecord":
         raise UsageError(
-            f"--dataset={name} in {builder.data_dir} is stored as {kind.value}; to be "
-            f"read piece by piece it must be prepared as tfrecord: tfds build {name} "
-            "--file_format=tfrecord"
+            f"--dataset={name} in {builder.data_dir} is stored as {_format(builder)}; "
+            "to be read piece by piece it must be prepared as tfrecord (or array_record"
+            f"): tfds build {name} --file_format=tfrecord"
         )
     files = {split: builder.info.splits[s].filepaths for split, s in splits.items()}
     arrays = tfrecords.read(files, image_size)
@@ -182,19 +189,38 @@ def _split_names(name, builder):
 
 def _read_split(tfds, builder, split):
     images, labels, ids = [], [], []
+    for example in _all(
+        builder, split, lambda: tfds.as_numpy(builder.as_dataset(split=split))
+    ):
+        images.append(example["image"])
+        labels.append(example["label"])
+        ids.append(example.get("id"))
+    order = _official_order(ids)
+    return np.stack(images)[order], np.array(labels, np.int64)[order]
+
+
+def _open_split(tfds, builder, split):
+    """Returns the `Examples` and labels of a split that is stored as array_record."""
+    examples = array_records.open_split(tfds, builder, split)
+    labels, ids = zip(*_all(builder, split, examples.labels_and_ids), strict=True)
+    order = _official_order(ids)
+    return examples.subset(order), np.array(labels, np.int64)[order]
+
+
+def _all(builder, split, examples):
+    """Yields what `examples()` holds; of what it raises, a line of its own."""
+    count = 0
     try:
-        for example in tfds.as_numpy(builder.as_dataset(split=split)):
-            images.append(example["image"])
-            labels.append(example["label"])
-            ids.append(example.get("id"))
+        for example in examples():
+            yield example
+            count += 1
     except Exception as error:  # TensorFlow's own classes, without one base
         raise UsageError(
             f"the {split} split of {builder.info.name} in {builder.data_dir} cannot be "
-            f"read after {len(images)} examples ({type(error).__name__}); prepare it "
-            "again"
+            f"read after {count} examples ({type(error).__name__}); prepare it again"
         ) from error
-    images, labels = np.stack(images), np.array(labels, np.int64)
-    if ids[0] is not None:  # tfds stores examples in an order of its own
-        order = np.argsort(ids)
-        images, labels = images[order], labels[order]
-    return images, labels
+
+
+def _official_order(ids):
+    """Returns the indices that sort; tfds stores examples in an order of its own."""
+    return np.arange(len(ids)) if ids[0] is None else np.argsort(ids)

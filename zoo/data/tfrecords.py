@@ -145,11 +145,7 @@ def read(files, image_size=0):
         `{"train": (images, labels), "test": (images, labels)}`.
     """
     indexed = {split: index(paths) for split, paths in files.items()}
-    images = like_first(indexed["train"][0], image_size, keep_grey=True)
-    return {
-        split: (dataclasses.replace(images, source=records), labels)
-        for split, (records, labels) in indexed.items()
-    }
+    return like_first(indexed, image_size, keep_grey=True)
 
 
 def index(paths):

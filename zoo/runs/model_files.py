@@ -2,6 +2,7 @@
 
 import keras
 
+import zoo.models.registry  # noqa: F401, registers the layers that a file names
 from lng_keras._base import files, saved_model
 from lng_keras._base.errors import UsageError
 

@@ -7,7 +7,7 @@ from lng_keras._base import files
 from lng_keras._base.errors import UsageError
 from zoo import data as zoo_data
 from zoo.devices import workers
-from zoo.runs import run_folder
+from zoo.runs import environment, metrics, run_folder
 
 
 def describe(settings, data, folder, flags, checkpoint):
@@ -22,10 +22,10 @@ def describe(settings, data, folder, flags, checkpoint):
     Raises:
         UsageError: if the run began with other data or on another backend.
     """
-    environment = run_folder.describe_environment()
-    environment["workers"] = workers.current().count
-    environment["seed"] = settings.seed
-    environment["data"] = {
+    facts = environment.describe()
+    facts["workers"] = workers.current().count
+    facts["seed"] = settings.seed
+    facts["data"] = {
         "name": data.name,
         "source": data.source,
         "train": len(data.train),
@@ -35,10 +35,11 @@ def describe(settings, data, folder, flags, checkpoint):
     }
     path = folder / "env.json"
     if checkpoint and path.exists():
-        _compare(run_folder.read_json(path), environment, settings.allow_changes)
+        old = run_folder.read_json(path, ("backend", "data", "versions"))
+        _compare(old, facts, settings.allow_changes)
     if not workers.current().chief:
         return
-    run_folder.write_json(path, environment)
+    run_folder.write_json(path, facts)
     files.write(folder / "flags.txt", flags)
 
 
@@ -80,17 +81,17 @@ class Log:
         self._title = f"{settings.model} {settings.norm}, {settings.dataset}"
         self._epochs, self._drawn = settings.epochs, -math.inf
         if self._chief:
-            run_folder.write_metrics(folder, rows)
-            self._board = run_folder.TensorBoard(folder, rows)
+            metrics.write(folder, rows)
+            self._board = metrics.TensorBoard(folder, rows)
 
     def __call__(self, rows):
         """Writes the last of all rows so far; returns it as a line to be read."""
         if self._chief:
-            run_folder.write_metrics(self._folder, rows)
+            metrics.write(self._folder, rows)
             self._board.write(rows[-1])
             due = time.monotonic() - self._drawn > self._SECONDS_BETWEEN_CURVES
             if due or rows[-1]["epoch"] == self._epochs:
-                run_folder.draw_curves(self._folder, rows, self._title)
+                metrics.draw(self._folder, rows, self._title)
                 self._drawn = time.monotonic()
         return _epoch_line(rows[-1], self._epochs)
 

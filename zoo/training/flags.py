@@ -89,16 +89,19 @@ def read(path):
     """Returns the settings in a run's flags.txt.
 
     Raises:
-        ValueError: if it has a line that is no flag of train.py.
+        ValueError: if it has a line that is no flag of train.py, or a wrong value.
     """
     known, stored = _define(), {}
-    for line in pathlib.Path(path).read_text().splitlines():
+    for line in pathlib.Path(path).read_text(errors="replace").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         name, _, text = line.removeprefix("--").partition("=")
         if name not in _FIELDS:
             raise ValueError(f"{path} has the line {line!r}, no flag of train.py")
-        stored[name] = known[name].parser.parse(text)
+        try:
+            stored[name] = known[name].parser.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{path} has the line {line!r}: {error}") from error
     return Settings(**stored)
 
 

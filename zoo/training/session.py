@@ -40,7 +40,8 @@ def run(settings, given, started):
 def _run(settings, folder, started):
     """As `run`, in a folder that is locked for the chief worker."""
     if (folder / "result.json").exists() and not settings.allow_changes:
-        result = run_folder.read_json(folder / "result.json")
+        names = ("test_accuracy", "epochs", "seconds")
+        result = run_folder.read_json(folder / "result.json", names)
         print(f"Finished before. {records.last_line(result, folder)}")
         return 0
     completion.check(settings)

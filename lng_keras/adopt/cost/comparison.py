@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from lng_keras._base import machine
+from lng_keras.adopt import defaults
 from lng_keras.adopt.cost import analysis, latency
 from lng_keras.adopt.cost.examples import example_of
 from lng_keras.adopt.cost.single import layer_costs
@@ -27,9 +28,9 @@ _SHORT = {
 
 def compare(
     model: keras.Model,
-    group_sizes: Sequence[int] = (4, 8, 16),
+    group_sizes: Sequence[int] = defaults.GROUP_SIZES,
     to: type[keras.layers.Layer] = GroupLayerNormalization,
-    batch_sizes: Sequence[int] = (1, 32),
+    batch_sizes: Sequence[int] = defaults.LATENCY_BATCHES,
     inputs: Any = None,
     repeats: int = 30,
     seconds: float = 2.0,
@@ -97,7 +98,7 @@ def compare(
 
 def measure(
     models: Mapping[str, keras.Model],
-    batch_sizes: Sequence[int] = (1, 32),
+    batch_sizes: Sequence[int] = defaults.LATENCY_BATCHES,
     inputs: Any = None,
     repeats: int = 30,
     seconds: float = 2.0,

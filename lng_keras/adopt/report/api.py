@@ -10,7 +10,15 @@ import numpy as np
 
 from lng_keras._base.errors import UsageError
 from lng_keras._base.extras import needed
-from lng_keras.adopt import cost, fingerprint, inputs, models, trainings, verdict
+from lng_keras.adopt import (
+    cost,
+    defaults,
+    fingerprint,
+    inputs,
+    models,
+    trainings,
+    verdict,
+)
 from lng_keras.adopt.report import nonlinearity, render
 from lng_keras.adopt.report.result import PocReport
 from lng_keras.adopt.trainings import AS_IS
@@ -22,16 +30,16 @@ _PROFILED = 32  # validation images that the nonlinearity is measured on
 def poc(
     model: keras.Model | str,
     data: Sequence[np.ndarray] | str,
-    group_sizes: Iterable[int] = (4, 8, 16),
-    epochs: int = 3,
-    seeds: int = 2,
+    group_sizes: Iterable[int] = defaults.GROUP_SIZES,
+    epochs: int = defaults.EPOCHS,
+    seeds: int = defaults.SEEDS,
     output: str | None = None,
-    batch_size: int = 32,
-    learning_rate: float = 1e-3,
-    batch_sizes: Sequence[int] = (1, 32),
+    batch_size: int = defaults.BATCH_SIZE,
+    learning_rate: float = defaults.LEARNING_RATE,
+    batch_sizes: Sequence[int] = defaults.LATENCY_BATCHES,
     pixels: str = "auto",
     int8: bool = False,
-    examples: int = 5000,
+    examples: int = defaults.EXAMPLES,
     data_dir: str | None = None,
     name: str | None = None,
     imports: Sequence[str] = (),

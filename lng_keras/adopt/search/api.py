@@ -15,7 +15,7 @@ import keras
 
 from lng_keras._base import files
 from lng_keras._base.extras import needed
-from lng_keras.adopt import cost, fingerprint
+from lng_keras.adopt import cost, defaults, fingerprint
 from lng_keras.adopt.search import comparison, hyperband
 from lng_keras.adopt.search.candidates import best_of, builder, stages_of
 from lng_keras.adopt.search.directory import claim
@@ -38,13 +38,13 @@ def search_group_size(
     max_epochs: int = 9,
     factor: int = 3,
     finalists: int = 3,
-    seeds: int = 2,
-    batch_size: int = 32,
-    learning_rate: float = 1e-3,
+    seeds: int = defaults.SEEDS,
+    batch_size: int = defaults.BATCH_SIZE,
+    learning_rate: float = defaults.LEARNING_RATE,
     compile: Callable[[keras.Model], object] | None = None,
     objective: str = "accuracy",
     directory: str = "search",
-    batch_sizes: Sequence[int] = (1, 32),
+    batch_sizes: Sequence[int] = defaults.LATENCY_BATCHES,
     inputs: Any = None,
     progress: Callable[[str], object] | None = print,
     **swap_arguments: Any,

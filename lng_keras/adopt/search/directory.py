@@ -16,13 +16,18 @@ def claim(directory: str, settings: dict[str, Any], note: bool) -> None:
         note: bool, write the settings to `directory` if none are there.
 
     Raises:
-        UsageError: naming the settings that differ.
+        UsageError: naming the settings that differ, or a file that holds none.
     """
     path = os.path.join(directory, "settings.json")
     text = json.dumps(settings, indent=1)
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            held = json.load(file)
+        try:
+            with open(path, encoding="utf-8") as file:
+                held = dict(json.load(file))
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{path} is damaged ({error}): give another `directory`."
+            ) from error
         other = [k for k, v in json.loads(text).items() if held.get(k) != v]
         if other:
             raise UsageError(

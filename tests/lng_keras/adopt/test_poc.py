@@ -133,7 +133,7 @@ def test_of_a_set_without_validation_all_examples_asked_for_are_used(monkeypatch
     fake = types.SimpleNamespace(
         builder=lambda name, data_dir: Builder(), as_numpy=lambda dataset: dataset
     )
-    monkeypatch.setattr(inputs, "needed", lambda module, extra: fake)
+    monkeypatch.setattr(inputs.tfds, "needed", lambda module, extra: fake)
     data = inputs.load_data("some_set", classifier(), examples=50)
     assert (len(data.x), len(data.x_val)) == (40, 10)
 
@@ -191,10 +191,10 @@ def test_arrays_sorted_by_class_are_not_cut_to_the_first_classes(tmp_path):
 def test_images_of_any_size_are_fitted_and_other_arrays_refused():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (n, 5, 1)).astype("uint8") for n in (4, 7)]
-    assert inputs._fitted(images, (4, 4, 3)).shape == (2, 4, 4, 3)
-    assert inputs._fitted(images[:1], (4, 5, 1)).tolist() == [images[0].tolist()]
+    assert inputs.fitting.fitted(images, (4, 4, 3)).shape == (2, 4, 4, 3)
+    assert inputs.fitting.fitted(images[:1], (4, 5, 1)).tolist() == [images[0].tolist()]
     with pytest.raises(UsageError, match="no images to scale"):
-        inputs._fitted([np.zeros((3,))], (4,))
+        inputs.fitting.fitted([np.zeros((3,))], (4,))
 
 
 def test_cost_prints_and_writes_its_table(folder, capsys):

@@ -228,6 +228,10 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
     ]:
         with pytest.raises(UsageError, match=rf"other settings \({settings}\)"):
             call()
+    for damaged in ("{", "null", "[3]"):
+        (tmp_path / "settings.json").write_text(damaged)
+        with pytest.raises(UsageError, match=r"settings.json is damaged \(.*directory"):
+            begin(model(), train, validation)
 
 
 def test_wrong_arguments_are_refused(tmp_path):

@@ -1,11 +1,19 @@
 """The width-3 LN-Net: exact on its samples, with the layers the theory promises."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from lng_keras import GroupLayerNormalization, construction
-from lng_keras.construction import Fold, LNNetClassifier, plan_layers, verify
+from lng_keras.construction import (
+    ExactLNNet,
+    Fold,
+    LNNetClassifier,
+    plan_layers,
+    verify,
+)
 
 
 @pytest.fixture
@@ -181,3 +189,9 @@ def test_float64_refuses_what_it_cannot_hold():
 def test_wrong_samples_are_refused_by_name(x, labels, message):
     with pytest.raises(ValueError, match=message):
         plan_layers(x, labels)
+
+
+def test_exact_arithmetic_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    with pytest.raises(ImportError, match=r"pip install 'lng-keras\[exact\]'"):
+        ExactLNNet.from_samples(np.eye(4), [0, 1, 0, 1])

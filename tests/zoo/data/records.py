@@ -76,12 +76,13 @@ def write_set(folder, n=40, classes=2, size=(8, 6), shards=2, tests=8, seed=0):
     return pixels[:n], labels[:n]
 
 
-def write_tfds(folder, name, shape, pixels):
+def write_tfds(folder, name, shape, pixels, kind="tfrecord"):
     """Writes a prepared set of tensorflow-datasets: 20 and 4 images of two classes.
 
     Args:
         shape: of the images, as its feature declares it.
         pixels: function (i) -> image `i`, uint8.
+        kind: "tfrecord" or "array_record".
     Returns:
         The paths of its files for training.
     """
@@ -110,5 +111,6 @@ def write_tfds(folder, name, shape, pixels):
         ),
         split_datasets={"train": examples(20), "test": examples(4)},
         data_dir=folder,
+        file_format=kind,
     )
-    return list(folder.rglob(f"{name}-train.tfrecord*"))
+    return list(folder.rglob(f"{name}-train.{kind}*"))

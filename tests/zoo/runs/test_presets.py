@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ from zoo.training import evaluation
 
 # Keras' conversion to numpy under NumPy 2, not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
+ROOT = preset_store.FOLDER.parents[1]
 NAME = "resnet8_na_lng_position_cifar10"
 SCHEDULE = resnet_na.TABLE.schedules["cpu"]
 ROW = next(row for row in resnet_na.TABLE.rows if row.name == "lng_position_8")
@@ -192,3 +195,11 @@ def test_a_preset_starts_a_training(capsys, tmp_path):
     assert call(*same, *few, f"--init={name}", f"--run_dir={tmp_path / 'a'}") == 0
     out = capsys.readouterr().out
     assert f"weights from {preset_store.FOLDER / name}.keras, 0 at their" in out
+
+
+@pytest.mark.once(reason="registers classes, which no backend sees")
+def test_preset_with_layers_of_its_own_loads_in_a_program_that_built_no_model():
+    code = "import zoo; print(zoo.load('vit_lng_cifar10').name)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -122,6 +122,12 @@ def test_a_run_is_adopted_but_for_what_the_command_line_gives(tmp_path):
     path.write_text("--colour=red\n")
     with pytest.raises(ValueError, match="'--colour=red', no flag of train.py"):
         flags.adopt(*asked, path)
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(ValueError, match="flags.txt has the line '\ufffd', no flag"):
+        flags.adopt(*asked, path)
+    path.write_text("--seed=x\n")
+    with pytest.raises(ValueError, match="flags.txt has the line '--seed=x': invalid"):
+        flags.adopt(*asked, path)
 
 
 def test_one_command_line_leaves_nothing_to_the_next():

@@ -1,6 +1,6 @@
 """Makes the bundled sample from the official CIFAR-10 python or binary batches.
 
-python -m zoo.sample.make_sample FOLDER_WITH_THE_OFFICIAL_BATCHES
+python -m zoo.data.sample.make_sample FOLDER_WITH_THE_OFFICIAL_BATCHES
 
 Of each class the first 400 training and the first 100 test images, in the order of
 the official batches. A sheet is a PNG of 32 x 32 tiles, 50 a row: class 0 fills the

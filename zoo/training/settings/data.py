@@ -18,9 +18,9 @@ class Data:
     )
     data_dir: str | None = setting(
         None,
-        "Folder of the data: official CIFAR-10 batches, prepared tensorflow-datasets, "
-        "images, or TFRecord files. Default: ~/tensorflow_datasets, where "
-        "tensorflow-datasets keeps them.",
+        "Folder of the data: official CIFAR-10 batches, prepared tensorflow-datasets "
+        "(as tfrecord or array_record), images, or TFRecord files. Default: "
+        "~/tensorflow_datasets, where tensorflow-datasets keeps them.",
         result=False,
     )
     train_examples: int = setting(
