@@ -269,6 +269,12 @@ def _group_mean(x, form, parts):
     for _ in range(parts):
         part = x.astype(jnp.bfloat16)
         pair = (part, same) if form.axis == 1 else (same, part)
-        total = total + jnp.dot(*pair, preferred_element_type=jnp.float32)
+        # Said, since a user may ask for more, which bfloat16 parts do not take.
+        product = jnp.dot(
+            *pair,
+            precision=jax.lax.Precision.DEFAULT,
+            preferred_element_type=jnp.float32,
+        )
+        total = total + product
         x = x - part.astype(jnp.float32)
     return total * (1.0 / form.size)
