@@ -69,7 +69,7 @@ def h100() -> Any:
 
 @functools.cache
 def v5e() -> Any:
-    """Four described chips of a TPU v5e, an array (2, 2); ImportError without libtpu."""
+    """Four described chips of a TPU v5e, `(2, 2)`; ImportError without libtpu."""
     import importlib.util
 
     import numpy as np
