@@ -21,23 +21,17 @@ _THREADS = concurrent.futures.ThreadPoolExecutor()
 class EncodedImages:
     """Looks like an array `(n, height, width, channels)` uint8, but reads a source.
 
-        Indexing with an array of ints decodes those images, in threads. Nothing is kept.
+    Indexing with an array of ints decodes those images, in threads. Nothing is kept.
 
-        Args:
-    <<<<<<< HEAD
-            source: where the bytes are, `lng_keras._base.image_folder.Files` or
-                `zoo.data.tfrecords.Records`: has `len`, `read(i)` -> bytes, `name(i)`,
-                `subset(indices)` and `update(digest)`.
-    =======
-            source: where the bytes are, `lng_keras._base.image_folder.Files`,
-                `zoo.data.tfrecords.Records` or `zoo.data.array_records.Examples`: has
-                `len`, `read(i)` -> bytes, `name(i)`, `subset(indices)` and
-                `update(digest)`.
-    >>>>>>> house
-            height, width: int, pixels. An image of another size is refused, unless
-                `resize`.
-            channels: 1 (grey) or 3.
-            resize: bool, scale the shorter side and crop the middle to that size.
+    Args:
+        source: where the bytes are, `lng_keras._base.image_folder.Files`,
+            `zoo.data.tfrecords.Records` or `zoo.data.array_records.Examples`: has
+            `len`, `read(i)` -> bytes, `name(i)`, `subset(indices)` and
+            `update(digest)`.
+        height, width: int, pixels. An image of another size is refused, unless
+            `resize`.
+        channels: 1 (grey) or 3.
+        resize: bool, scale the shorter side and crop the middle to that size.
     """
 
     source: object
