@@ -1,9 +1,9 @@
 """Programs compiled for accelerators that are not there, and the bytes they move.
 
     v=$(python -c 'import jax; print(jax.__version__)')
-    pip install --no-deps --target=DIR jax-cuda13-plugin==$v jax-cuda13-pjrt==$v \\
-        nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt
-    pip install libtpu
+    pip install --no-deps --target=DIR libtpu jax-cuda13-plugin==$v \\
+        jax-cuda13-pjrt==$v nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt
+    export LNG_KERAS_COMPILERS=DIR
 
 The compilers take a description of the card. What a program moves, which kernels it has
 and what it holds in between can be checked anywhere; its speed cannot.
@@ -12,6 +12,7 @@ and what it holds in between can be checked anywhere; its speed cannot.
 import functools
 import os
 import re
+import sys
 from typing import Any, NamedTuple
 
 from experiments.speed import tpu
@@ -51,9 +52,17 @@ class Program(NamedTuple):
     gathered: int
 
 
+def _find_compilers():
+    # Beside what is installed, where JAX would take them for devices of this machine.
+    folder = os.environ.get("LNG_KERAS_COMPILERS")
+    if folder and folder not in sys.path:
+        sys.path.append(folder)
+
+
 @functools.cache
 def h100() -> Any:
     """A described H100; ImportError without the plugin."""
+    _find_compilers()
     import jax_plugins.xla_cuda13 as plugin
     from jax.sharding import SingleDeviceSharding
     from jaxlib import xla_client
@@ -74,6 +83,7 @@ def v5e() -> Any:
 
     import numpy as np
 
+    _find_compilers()
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError("libtpu is not installed")
     os.environ.update(tpu.ENVIRONMENT)  # libtpu would ask a server which TPU this is

@@ -62,7 +62,7 @@ def bytes_of(shape, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [*((TOKENS, s) for s in (3, 4, 6, 8, 48, 768)), *((MAPS, s) for s in (8, 64))],
+    [*((TOKENS, s) for s in (3, 4, 6, 48, 768)), *((MAPS, s) for s in (64,))],
 )
 def test_h100_moves_each_number_once(h100, shape, size, dtype):
     most = {"value": 1.05, "dx": 1.05, "gradient": 1.15}
@@ -75,7 +75,7 @@ def test_h100_moves_each_number_once(h100, shape, size, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("shape", "size"), [(TOKENS, 4), (TOKENS, 48), (MAPS, 8)])
+@pytest.mark.parametrize(("shape", "size"), [(TOKENS, 4), (MAPS, 8)])
 def test_v5e_moves_each_number_once_from_a_cpu(v5e, shape, size, dtype):
     from jax.sharding import SingleDeviceSharding
 
