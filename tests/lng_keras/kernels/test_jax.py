@@ -1,5 +1,9 @@
 """JAX's transformations of the function, for each kernel, beside the plain form."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -142,3 +146,15 @@ def test_kernels_take_half_precision(dtype):
         # Half a unit in the last place of values up to 4.
         place = {"bfloat16": 2**-7, "float16": 2**-10}[dtype]
         assert np.abs(np.asarray(y, "float32") - wanted).max() <= place
+
+
+def test_four_devices_give_what_one_gives():
+    """Under explicit axes, as the user says, as XLA likes, and as Keras distributes."""
+    flags = "--xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lng_keras.kernels.on_four_devices"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.stdout.strip().endswith("equal"), done.stderr[-2000:]

@@ -1,8 +1,4 @@
-"""The TPU kernel, interpreted on CPU: values, gradients, blocks, several devices."""
-
-import os
-import subprocess
-import sys
+"""The TPU kernel, interpreted on CPU: values, gradients, blocks."""
 
 import numpy as np
 import pytest
@@ -71,43 +67,3 @@ def test_blocks_fit_the_memory_of_a_core():
                 assert rows >= 16
                 held = 2 * arrays * rows * channels * itemsize
                 assert held <= tpu.BLOCK_BYTES
-
-
-def test_sharded_batch_gives_the_gradients_of_one_device():
-    """In a process of its own: the number of devices is fixed when JAX starts."""
-    code = """
-import jax, keras, numpy as np
-from lng_keras import GroupLayerNormalization, kernels
-assert jax.device_count() == 4
-x = np.random.default_rng(0).normal(size=(8, 64)).astype("float32")
-y = x[:, :1]
-def losses(distribution, kernel):
-    keras.distribution.set_distribution(distribution)
-    keras.utils.set_random_seed(0)
-    with kernels.use(kernel):
-        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64),
-            GroupLayerNormalization(group_size=4), keras.layers.Dense(1)])
-        model.compile("sgd", "mse")
-        return model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
-one = losses(None, "reference").history["loss"]
-four = losses(keras.distribution.DataParallel(), "pallas").history["loss"]
-np.testing.assert_allclose(four, one, rtol=1e-4)
-
-distribution = keras.distribution.distribution()
-mesh = distribution.device_mesh.backend_mesh
-spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
-def loss(x):
-    with kernels.use("pallas"):
-        from lng_keras import group_layer_normalization
-        return (group_layer_normalization(x, group_size=4) ** 3).sum()
-rows = jax.ShapeDtypeStruct((64, 128), "float32", sharding=spread)
-text = jax.jit(jax.grad(loss)).lower(rows).compile().as_text()
-assert "all-gather" not in text, text
-print("equal")
-"""
-    flags = "--xla_force_host_platform_device_count=4"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert done.stdout.strip().endswith("equal"), done.stderr[-2000:]
