@@ -1,0 +1,35 @@
+"""Which form of the arithmetic runs where on TensorFlow.
+
+| place | input | form |
+|---|---|---|
+| GPU or TPU, under XLA | any | `fused` |
+| else | statistics over all of space, channels last | `summed` |
+| else | any | `reference` |
+"""
+
+import tensorflow as tf
+
+from lng_keras._base.private.tensorflow import is_in_xla
+from lng_keras.kernels import fused, reference, summed
+from lng_keras.kernels.contract import Form
+from lng_keras.kernels.spec import Spec, Tensor
+
+
+def choose(x: Tensor, spec: Spec) -> Form:
+    """Returns the form for one operation; the table above, in code."""
+    if is_in_xla() and device_type(x) != "CPU":
+        return fused
+    return summed if summed.supports(x, spec) else reference
+
+
+def device_type(x: Tensor) -> str:
+    """Of the device on which an operation on `x` runs here: "CPU", "GPU" or "TPU".
+
+    A graph says where an operation is placed if the program said so. TensorFlow puts
+    the others on an accelerator if it has one.
+    """
+    placed = tf.DeviceSpec.from_string(tf.identity(x).device).device_type
+    if placed is not None:
+        return placed.replace("XLA_", "")
+    there = {device.device_type for device in tf.config.list_logical_devices()}
+    return next((kind for kind in ("TPU", "GPU") if kind in there), "CPU")
