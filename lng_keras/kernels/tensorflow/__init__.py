@@ -10,4 +10,4 @@ from lng_keras.kernels.tensorflow.operation import grouped_norm
 def normalize(x: Tensor, gamma: Any, beta: Any, spec: Spec, kernel: str) -> Tensor:
     """As `reference.normalize`."""
     gamma, beta = weight_tensor(gamma), weight_tensor(beta)
-    return grouped_norm(x, gamma, beta, spec, forms.choose(x, spec))
+    return grouped_norm(x, gamma, beta, spec, forms.choose(x, spec, kernel))

@@ -5,7 +5,11 @@
 | GPU or TPU, under XLA | any | `fused` |
 | else | statistics over all of space, channels last | `summed` |
 | else | any | `reference` |
+
+On a CPU without XLA the last two are compiled by themselves, where `cluster.pays`.
 """
+
+import functools
 
 import tensorflow as tf
 
@@ -13,13 +17,27 @@ from lng_keras._base.private.tensorflow import is_in_xla
 from lng_keras.kernels import fused, reference, summed
 from lng_keras.kernels.contract import Form
 from lng_keras.kernels.spec import Spec, Tensor
+from lng_keras.kernels.tensorflow import cluster
 
 
-def choose(x: Tensor, spec: Spec) -> Form:
-    """Returns the form for one operation; the table above, in code."""
-    if is_in_xla() and device_type(x) != "CPU":
+def choose(x: Tensor, spec: Spec, kernel: str) -> Form:
+    """Returns the form for one operation; the table above, in code.
+
+    Args:
+        kernel: "auto", or "compiled", for which see `cluster`.
+    """
+    xla, on_cpu = is_in_xla(), device_type(x) == "CPU"
+    if xla and not on_cpu:
         return fused
-    return summed if summed.supports(x, spec) else reference
+    form = summed if summed.supports(x, spec) else reference
+    if on_cpu and not xla and cluster.pays(x, spec, asked=kernel == "compiled"):
+        return _compiled(form)
+    return form
+
+
+@functools.cache
+def _compiled(form):
+    return cluster.Compiled(form)
 
 
 def device_type(x: Tensor) -> str:

@@ -180,14 +180,17 @@ def test_tensorflow_without_its_names(monkeypatch):
         with pytest.raises(NameGone, match="has no tensorflow.convert_variables"):
             of_tensorflow.frozen(None)
     seen = []
-    look = tf.function(lambda: seen.append(of_tensorflow.is_in_xla()))
-    compiled = tf.function(look, jit_compile=True)
-    for function in (look, compiled, lambda: seen.append(of_tensorflow.is_in_xla())):
-        function()
+
+    def look():
+        seen.append(of_tensorflow.is_in_xla())
+
+    look()
+    for compiled in (False, True):
+        tf.function(look, jit_compile=compiled, autograph=False)()
     with monkeypatch.context() as patch:
-        patch.delattr(contexts(), of_tensorflow.IN_XLA.path)
-        tf.function(look, jit_compile=True)()
-    assert seen == [False, True, False, False]
+        patch.setattr(of_tensorflow, "_CONTEXTS", "tensorflow.python.moved")
+        tf.function(look, jit_compile=True, autograph=False)()
+    assert seen == [False, False, True, False]
     with monkeypatch.context() as patch:
         patch.delattr(tf.nn, "moments")
         with pytest.raises(NameGone, match="moments, needed for second derivatives"):
