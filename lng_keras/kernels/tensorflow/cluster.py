@@ -4,7 +4,7 @@ There each operation is a pass over memory, and a norm is a dozen of them. So XL
 compiles the norm alone, where that pays and does no harm:
 
 - Eager calls, and what `fit`, `evaluate` and `predict` trace. Other graphs may be
-  saved, and a file must run where there is no XLA (`kernels.use("compiled")` allows it).
+  saved, for where there is no XLA; `kernels.use("compiled")` takes them as well.
 - Sizes, or all but the batch's, are known. Each shape is compiled for a tenth of a
   second: of unknown batches those of a power of two, at most thirty; of the others the
   first MOST shapes of a process, in eager calls from their THIRD on.

@@ -2,7 +2,8 @@
 
 | place | input | form |
 |---|---|---|
-| GPU or TPU, under XLA | any | `fused` |
+| GPU or TPU, under XLA | statistics over all of space, channels last | `two_pass` |
+| GPU or TPU, under XLA | else | `fused` |
 | else | statistics over all of space, channels last | `summed` |
 | else | any | `reference` |
 
@@ -14,7 +15,7 @@ import functools
 import tensorflow as tf
 
 from lng_keras._base.private.tensorflow import is_in_xla
-from lng_keras.kernels import fused, reference, summed
+from lng_keras.kernels import fused, reference, summed, two_pass
 from lng_keras.kernels.contract import Form
 from lng_keras.kernels.spec import Spec, Tensor
 from lng_keras.kernels.tensorflow import cluster
@@ -28,7 +29,7 @@ def choose(x: Tensor, spec: Spec, kernel: str) -> Form:
     """
     xla, on_cpu = is_in_xla(), device_type(x) == "CPU"
     if xla and not on_cpu:
-        return fused
+        return two_pass if two_pass.supports(x, spec) else fused
     form = summed if summed.supports(x, spec) else reference
     if on_cpu and not xla and cluster.pays(x, spec, asked=kernel == "compiled"):
         return _compiled(form)
