@@ -25,7 +25,7 @@ from lng_keras.kernels import reference
 from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, weight_tensor
 
 _FAST = ("jax", "tensorflow", "torch")
-NAMES = ("auto", "reference", "pallas", "triton")
+NAMES = ("auto", "reference", "pallas", "triton", "compiled")
 _chosen = "auto"
 _of_backend: Callable[..., Tensor] | None = None
 
@@ -79,7 +79,9 @@ def use(name: str) -> Iterator[None]:
 
     Args:
         name: "auto"; "reference", the plain form; "pallas" or "triton", the kernel for
-            a TPU or a GPU, which is interpreted where there is none: for tests.
+            a TPU or a GPU, which is interpreted where there is none: for tests;
+            "compiled", on TensorFlow, that XLA compiles each norm by itself wherever
+            that pays, also in graphs that might be saved.
     """
     global _chosen
     if name not in NAMES:

@@ -107,12 +107,41 @@ def pull(
         dx = _across(t, z, view, spec) * inverse
         dx = ops.cast(ops.reshape(dx, view.original), x.dtype)
 
-    def over_channels(gradient):
-        axes = [i for i in range(len(view.shape)) if i not in view.channels]
-        return ops.reshape(ops.sum(gradient, axis=axes), (-1,))
+    dgamma = _over_channels(dy * z, view) if wanted[1] else None
+    return dx, dgamma, _over_channels(dy, view) if wanted[2] else None
 
-    dgamma = over_channels(dy * z) if wanted[1] else None
-    return dx, dgamma, over_channels(dy) if wanted[2] else None
+
+def second(
+    x: Tensor,
+    gamma: Tensor | None,
+    dx: Tensor,
+    dgamma: Tensor | None,
+    dy: Tensor,
+    spec: Spec,
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of sum(dy * push(x, gamma, ..., dx, dgamma, ...)) to x and gamma.
+
+    It is also sum(dx * pull(...)): one function gives the second derivatives of both
+    modes, where a backend does not take them itself. With t = dy * gamma and
+    across(d) = d - mean(d) - z * mean(d * z), to x it is, per group,
+    across(dy * dgamma - (t * mean(dx * z) + dx * mean(t * z)) / deviation) / deviation
+    - z * mean(t * across(dx)) / deviation^2.
+    """
+    view = split(x, spec)
+    over_group = functools.partial(ops.mean, axis=view.axes, keepdims=True)
+    z, inverse = _standardized(x, (), view, spec, first)
+    dx, dy = (ops.reshape(ops.cast(d, z.dtype), view.shape) for d in (dx, dy))
+    t = dy if gamma is None else dy * _per_channel(gamma, z, view)
+    across = _across(dx, z, view, spec)
+    to_z = -inverse * (t * over_group(dx * z) + dx * over_group(t * z))
+    if dgamma is not None:
+        to_z = to_z + dy * _per_channel(dgamma, z, view)
+    to_x = _across(to_z, z, view, spec) * inverse
+    to_x = to_x - z * inverse * inverse * over_group(t * across)
+    to_x = ops.cast(ops.reshape(to_x, view.original), x.dtype)
+    if gamma is None:
+        return to_x, None
+    return to_x, _over_channels(dy * across * inverse, view)
 
 
 def _statistics(x, view, spec, pivot):
@@ -149,6 +178,12 @@ def _across(t, z, view, spec):
     over_group = functools.partial(ops.mean, axis=view.axes, keepdims=True)
     across = t - z * over_group(t * z)
     return across - over_group(t) if spec.subtract_mean else across
+
+
+def _over_channels(gradient, view):
+    """The sum at each channel, `(c,)`."""
+    axes = [i for i in range(len(view.shape)) if i not in view.channels]
+    return ops.reshape(ops.sum(gradient, axis=axes), (-1,))
 
 
 def _per_channel(weight, like, view):

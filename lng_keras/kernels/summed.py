@@ -29,12 +29,12 @@ def forward(
     x: Tensor, gamma: Tensor | None, beta: Tensor | None, spec: Spec
 ) -> tuple[Tensor, Kept]:
     """As `contract.Form.forward`; what is kept is `(n, 1, c)`."""
-    rows, groups = _rows(x, spec), spec.groups
+    rows, groups = rows_of(x, spec), spec.groups
     u, mean = _pivoted(rows, spec), None
     if spec.subtract_mean:
-        mean = _over_groups(ops.mean(u, axis=1, keepdims=True), groups)
+        mean = over_groups(ops.mean(u, axis=1, keepdims=True), groups)
         u = u - mean
-    variance = _over_groups(ops.mean(u * u, axis=1, keepdims=True), groups)
+    variance = over_groups(ops.mean(u * u, axis=1, keepdims=True), groups)
     inverse = ops.rsqrt(variance + spec.epsilon)
     y = u * (inverse if gamma is None else inverse * ops.cast(gamma, u.dtype))
     if beta is not None:
@@ -68,21 +68,21 @@ def pull(
     With u = z / inverse, the sums over space of dy and dy * u give all the rest:
     dx = dy * gamma * inverse - mean(t) * inverse - u * mean(t * u) * inverse^3.
     """
-    rows, groups = _rows(x, spec), spec.groups
+    rows, groups = rows_of(x, spec), spec.groups
     mean, inverse = kept
     u = _pivoted(rows, spec)
     if mean is not None:
         u = u - mean
-    dy = _rows(dy, spec)
+    dy = rows_of(dy, spec)
     along = ops.mean(dy * u, axis=1, keepdims=True)
     level = ops.mean(dy, axis=1, keepdims=True)
     dx = None
     if wanted[0]:
         weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
-        slope = _over_groups(along * weight, groups) * inverse * inverse
+        slope = over_groups(along * weight, groups) * inverse * inverse
         dx = dy * weight - u * slope
         if mean is not None:
-            dx = dx - _over_groups(level * weight, groups)
+            dx = dx - over_groups(level * weight, groups)
         dx = ops.cast(ops.reshape(dx, (-1, *x.shape[1:])), x.dtype)
     positions = rows.shape[1]
     dgamma, dbeta = (
@@ -92,7 +92,7 @@ def pull(
     return dx, dgamma, dbeta
 
 
-def _rows(x, spec):
+def rows_of(x, spec):
     """`(n, s, c)`, wide enough for statistics."""
     rows = ops.reshape(x, (-1, math.prod(x.shape[1:-1]), x.shape[-1]))
     return ops.cast(rows, statistics_dtype(x))
@@ -103,16 +103,16 @@ def _pivoted(rows, spec):
     if not spec.subtract_mean:
         return rows
     first = rows[:, :1, :: rows.shape[-1] // spec.groups]
-    return rows - _spread(first, rows.shape[-1])
+    return rows - spread(first, rows.shape[-1])
 
 
-def _over_groups(values, groups):
+def over_groups(values, groups):
     """The mean of each group of `(n, 1, c)`, at each of its channels."""
     channels = values.shape[-1]
     by_group = ops.reshape(values, (-1, 1, groups, channels // groups))
-    return _spread(ops.mean(by_group, axis=-1), channels)
+    return spread(ops.mean(by_group, axis=-1), channels)
 
 
-def _spread(values, channels):
+def spread(values, channels):
     """`(n, 1, groups)` -> `(n, 1, c)`."""
     return ops.repeat(values, channels // values.shape[-1], axis=2)

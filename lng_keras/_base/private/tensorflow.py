@@ -5,13 +5,15 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from lng_keras._base.private.names import Name
+from lng_keras._base.private.names import Name, NameGone
 
 _VERSIONS = dict(package="tensorflow", checked="2.21")
 # No private name, but that Keras' normalizations call it is known from these alone.
 MOMENTS = Name("moments", "for second derivatives", **_VERSIONS)
 FREEZE = Name("convert_variables_to_constants_v2", "to count FLOPs", **_VERSIONS)
 _FREEZING = "tensorflow.python.framework.convert_to_constants"
+IN_XLA = Name("GraphOrParentsInXlaContext", "to see what XLA compiles", **_VERSIONS)
+_CONTEXTS = "tensorflow.python.ops.control_flow_util"
 
 
 @contextlib.contextmanager
@@ -45,3 +47,17 @@ def frozen(function: Any) -> Any:
     except ImportError as error:
         raise FREEZE.gone(tensorflow) from error
     return FREEZE.of(module)(function).graph
+
+
+def is_in_xla() -> bool:
+    """Whether what is traced now is compiled whole, as `jit_compile=True` asks for.
+
+    No, where TensorFlow does not tell: every form is right with XLA and without.
+    """
+    import tensorflow as tf
+
+    try:
+        tells = IN_XLA.of(importlib.import_module(_CONTEXTS))
+    except (ImportError, NameGone):
+        return False
+    return not tf.executing_eagerly() and tells(tf.compat.v1.get_default_graph())

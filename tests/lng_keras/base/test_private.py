@@ -49,6 +49,13 @@ def freezing():
     return __import__(_FREEZING, fromlist=["freezing"])
 
 
+def contexts():
+    from lng_keras._base.private.tensorflow import _CONTEXTS
+
+    tensorflow()
+    return __import__(_CONTEXTS, fromlist=["contexts"])
+
+
 # Name -> what has it, and the engine it is looked up on if that is only one.
 OWNERS = {
     layers.FLATTEN: (model, None),
@@ -79,6 +86,7 @@ if BACKEND == "tensorflow":
 
     OWNERS[of_tensorflow.MOMENTS] = (lambda: tensorflow().nn, None)
     OWNERS[of_tensorflow.FREEZE] = (freezing, None)
+    OWNERS[of_tensorflow.IN_XLA] = (contexts, None)
 if BACKEND == "torch":
     from lng_keras._base.private import torch as of_torch
 
@@ -171,6 +179,18 @@ def test_tensorflow_without_its_names(monkeypatch):
         patch.setattr(of_tensorflow, "_FREEZING", "tensorflow.python.moved")
         with pytest.raises(NameGone, match="has no tensorflow.convert_variables"):
             of_tensorflow.frozen(None)
+    seen = []
+
+    def look():
+        seen.append(of_tensorflow.is_in_xla())
+
+    look()
+    for compiled in (False, True):
+        tf.function(look, jit_compile=compiled, autograph=False)()
+    with monkeypatch.context() as patch:
+        patch.setattr(of_tensorflow, "_CONTEXTS", "tensorflow.python.moved")
+        tf.function(look, jit_compile=True, autograph=False)()
+    assert seen == [False, False, True, False]
     with monkeypatch.context() as patch:
         patch.delattr(tf.nn, "moments")
         with pytest.raises(NameGone, match="moments, needed for second derivatives"):
