@@ -11,11 +11,10 @@ and what it holds in between can be checked anywhere; its speed cannot.
 
 import functools
 import os
-import re
 import sys
 from typing import Any, NamedTuple
 
-from experiments.speed import tpu
+from experiments.speed import tpu, traffic
 
 # What NVIDIA's driver says of an H100 SXM.
 H100 = """
@@ -94,53 +93,49 @@ def v5e() -> Any:
 
 
 def compiled(fn: Any, *arguments: Any, platform: str) -> Program:
-    """Compiles `fn` for `jax.ShapeDtypeStruct`s that lie on described devices."""
+    """Compiles a function of JAX for arguments that lie on described devices.
+
+    Args:
+        arguments: `jax.ShapeDtypeStruct`s with shardings.
+        platform: "cuda" or "tpu".
+    """
     import jax
 
     traced = jax.jit(fn).trace(*arguments)
     program = traced.lower(lowering_platforms=(platform,)).compile()
     text = program.as_text()
-    temporary = program.memory_analysis().temp_size_in_bytes
-    gathered = len(re.findall(r" all-(?:gather|to-all)(?:-start)?\(", text))
-    moved, kernels = _moved(text)
+    moved, kernels = traffic.moved(text)
     if platform == "tpu":
         # A kernel that is not XLA's is left out of its count: operands and results.
-        kernels = text.count("tpu_custom_call")
-        of_kernels = _moved(text, only="custom-call")[0]
+        of_kernels, kernels = traffic.moved(text, only="custom-call")
         moved = program.cost_analysis().get("bytes accessed", 0.0) + of_kernels
-    return Program(moved, temporary, kernels, gathered)
+    temporary = program.memory_analysis().temp_size_in_bytes
+    return Program(moved, temporary, kernels, traffic.gathered(text))
 
 
-_SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4}
-_SIZES |= {"f32": 4, "f64": 8, "s64": 8}
-_SHAPE = re.compile(r"\b(" + "|".join(_SIZES) + r")\[([\d,]*)\]")
-_INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?([\w.\-]+) = (\([^=]*?\)|\S+) ([\w\-]+)\((.*?)\)", re.M
-)
-_FREE = ("parameter", "tuple", "get-tuple-element", "bitcast", "constant")
+def compiled_tensorflow(fn: Any, *specs: Any) -> Program:
+    """Compiles `fn(*specs)` of a `tf.function(jit_compile=True)` for the H100.
 
+    TensorFlow hands out its program before it is optimized; jaxlib reads it.
+    """
+    (device,) = h100().device_set
+    import jaxlib._hlo as hlo
+    import numpy as np
+    import tensorflow as tf
+    from jax._src.interpreters import mlir
+    from jaxlib import _jax, xla_client
 
-def _moved(text, only=None):
-    """Bytes read and written by the instructions of the entry, and their number."""
-    entry = text[text.index("\nENTRY ") :]
-    found = _INSTRUCTION.findall(entry)
-    results = {name: shape for name, shape, _, _ in found}
-    total = kernels = 0
-    for _, shape, operation, arguments in found:
-        if operation in _FREE or only not in (None, operation):
-            continue
-        kernels += 1
-        operands = re.sub(r"/\*.*?\*/|\w+\[[\d,]*\](?:\{[^}]*\})?", "", arguments)
-        names = re.findall(r"%?([\w.\-]+)", operands)
-        total += _bytes(shape) + sum(_bytes(results.get(n, "")) for n in names)
-    return total, kernels
-
-
-def _bytes(text):
-    total = 0
-    for kind, sizes in _SHAPE.findall(text):
-        count = 1
-        for size in filter(None, sizes.split(",")):
-            count *= int(size)
-        total += count * _SIZES[kind]
-    return total
+    function = tf.function(fn, jit_compile=True, autograph=False)
+    text = function.experimental_get_compiler_ir(*specs)(stage="hlo")
+    proto = hlo.hlo_module_from_text(text).as_serialized_hlo_module_proto()
+    options = xla_client.CompileOptions()
+    options.device_assignment = xla_client.DeviceAssignment.create(
+        np.zeros((1, 1), np.int32)
+    )
+    with mlir.make_ir_context():
+        module = mlir.ir.Module.parse(_jax.mlir.hlo_to_stablehlo(proto))
+        devices = xla_client.DeviceList((device,))
+        program = device.client.compile(module, devices, options)
+    moved, kernels = traffic.moved(program.hlo_modules()[0].to_string())
+    temporary = program.get_compiled_memory_stats().temp_size_in_bytes
+    return Program(moved, temporary, kernels, gathered=0)

@@ -3,6 +3,7 @@
 | platform | input | form |
 |---|---|---|
 | CPU | channels last, sums by a few slices | `strided` |
+| CUDA, TPU | statistics over all of space, channels last | `two_pass` |
 | CUDA | gradients of gamma or beta, or group sizes that XLA does not fuse | `triton` |
 | CUDA | else | `fused` |
 | TPU | positions on their own, on one device or in a `shard_map` | `tpu` |
@@ -15,7 +16,7 @@ It is asked when a program is lowered, with the platform that it is lowered for.
 import functools
 from typing import Any
 
-from lng_keras.kernels import fused
+from lng_keras.kernels import fused, two_pass
 from lng_keras.kernels.contract import Form, Wanted
 from lng_keras.kernels.jax import products, strided
 from lng_keras.kernels.jax.rows import OnRows
@@ -81,6 +82,8 @@ def choose(
         return fused
     (_, space, channels), _ = view
     size = channels // spec.groups
+    if platform in ("cuda", "tpu") and two_pass.supports(x, spec):
+        return two_pass
     interpreted = platform == "cpu"
     if kernel == "pallas" or platform == "tpu":
         if (

@@ -74,6 +74,18 @@ def test_h100_moves_each_number_once(h100, shape, size, dtype):
         assert program.temporary < 0.25 * whole, name
 
 
+def test_h100_takes_groups_over_space_in_two_passes(h100):
+    shape = (256, 32, 32, 64)
+    whole = bytes_of(shape, "float32")
+    for name, (fn, arrays) in functions(8, (1, 2, 3)).items():
+        given = arguments(shape, "float32", h100, h100, arrays)
+        program = described.compiled(fn, *given, platform="cuda")
+        # Two reads and a write over one of each; a sample for the pivot and the sums.
+        most = {"value": 1.6, "dx": 2.1, "gradient": 2.1}[name]
+        assert program.moved <= most * arrays * whole, name
+        assert program.temporary < 0.25 * whole, name
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("shape", "size"), [(TOKENS, 4), (MAPS, 8)])
 def test_v5e_moves_each_number_once_from_a_cpu(v5e, shape, size, dtype):

@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 
+from experiments.speed import described
 from lng_keras import functional
 from lng_keras.kernels.tensorflow import forms
-from tests.lng_keras.kernels.described_gpu import (
-    bytes_moved,
-    compile_tensorflow,
-    temporaries,
-)
 
 pytestmark = pytest.mark.only("tensorflow", reason="TensorFlow's programs")
 
@@ -28,6 +24,10 @@ CASES = [
 @pytest.fixture(autouse=True)
 def _on_a_gpu(monkeypatch):
     """TensorFlow has none here, so it is told."""
+    try:
+        described.h100()
+    except (ImportError, AttributeError) as error:
+        pytest.skip(f"no compiler for CUDA: {error}")
     monkeypatch.setattr(forms, "device_type", lambda x: "GPU")
 
 
@@ -64,6 +64,6 @@ def test_bytes_over_the_least_and_temporaries(of, size, dtype, bounds):
         (gradients(3), (x, weight, weight, x), 3),
     ]
     for (run, specs, least), bound in zip(programs, bounds, strict=False):
-        program = compile_tensorflow(run, *specs)
-        assert bytes_moved(program) <= bound * least * size_of_x
-        assert temporaries(program) < 0.25 * size_of_x
+        program = described.compiled_tensorflow(run, *specs)
+        assert program.moved <= bound * least * size_of_x
+        assert program.temporary < 0.25 * size_of_x
