@@ -62,6 +62,7 @@ def _prepare(flags):
         epoch=0,
     )
     images, labels = made.make(0)  # alone: threads would make the next ones meanwhile
+    backend = keras.backend.backend()
     calls = {
         # train_on_batch returns the loss, so a step has ended when it returns.
         "step": lambda: model.train_on_batch(images, labels),
@@ -71,11 +72,11 @@ def _prepare(flags):
     return calls, {
         "batch_size": settings.batch_size,
         "parameters": model.count_params(),
-        "backend": keras.backend.backend(),
+        "backend": backend,
         "compiled": bool(settings.jit_compile),
         "python": platform.python_version(),
         "versions": machine.versions(),
-        "processor": machine.processor(),
+        "processor": machine.accelerator(backend) or machine.processor(),
         "cores": machine.cores(),
     }
 
