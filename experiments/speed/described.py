@@ -66,13 +66,15 @@ def h100() -> Any:
     from jax.sharding import SingleDeviceSharding
     from jaxlib import xla_client
 
+    from lng_keras._base.private.jax import compile_only_devices
+
     folder = os.path.dirname(plugin.__file__)
     library = os.path.join(folder, "xla_cuda_plugin.so")
     api = xla_client.load_pjrt_plugin_dynamically("cuda_described", library)
     topology = xla_client.make_c_api_device_topology(
         api, "1x1x1", target_config=H100, topology="1x1x1"
     )
-    return SingleDeviceSharding(topology._make_compile_only_devices()[0])
+    return SingleDeviceSharding(compile_only_devices(topology)[0])
 
 
 @functools.cache
@@ -122,7 +124,7 @@ def compiled_tensorflow(fn: Any, *specs: Any) -> Program:
     import jaxlib._hlo as hlo
     import numpy as np
     import tensorflow as tf
-    from jax._src.interpreters import mlir
+    from jax.interpreters import mlir
     from jaxlib import _jax, xla_client
 
     function = tf.function(fn, jit_compile=True, autograph=False)

@@ -92,7 +92,7 @@ def pull(
     return dx, dgamma, dbeta
 
 
-def rows_of(x, spec):
+def rows_of(x: Tensor, spec: Spec) -> Tensor:
     """`(n, s, c)`, wide enough for statistics."""
     rows = ops.reshape(x, (-1, math.prod(x.shape[1:-1]), x.shape[-1]))
     return ops.cast(rows, statistics_dtype(x))
@@ -106,13 +106,13 @@ def _pivoted(rows, spec):
     return rows - spread(first, rows.shape[-1])
 
 
-def over_groups(values, groups):
+def over_groups(values: Tensor, groups: int) -> Tensor:
     """The mean of each group of `(n, 1, c)`, at each of its channels."""
     channels = values.shape[-1]
     by_group = ops.reshape(values, (-1, 1, groups, channels // groups))
     return spread(ops.mean(by_group, axis=-1), channels)
 
 
-def spread(values, channels):
+def spread(values: Tensor, channels: int) -> Tensor:
     """`(n, 1, groups)` -> `(n, 1, c)`."""
     return ops.repeat(values, channels // values.shape[-1], axis=2)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from experiments.speed.gpu.cases import COMPILED, EPSILON, OURS
 from lng_keras import group_layer_normalization
+from lng_keras._base.private.torch import keep_buffers
 
 AT_ONCE = 1  # torch's compiler is no matter of threads
 _FLUSHED = 512 << 20  # bytes
@@ -69,8 +70,8 @@ def _plain(x, gamma, beta, size):
 
 def _compiled(plain):
     # Each shape by itself, and a backward pass that may be run again.
-    torch._dynamo.reset()
-    torch._functorch.config.donated_buffer = False
+    torch.compiler.reset()
+    keep_buffers()
     return torch.compile(plain, fullgraph=True, dynamic=False)
 
 

@@ -49,7 +49,10 @@ class Name:
     def replace(self, owner: Any, value: Any) -> None:
         """Makes the name stand for something else in `owner`, which must have it."""
         self.of(owner)
-        setattr(owner, self.path, value)
+        *parents, name = self.path.split(".")
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, name, value)
 
     def gone(self, owner: Any) -> NameGone:
         """The error that says that `owner` has no such name."""

@@ -10,6 +10,12 @@ TRANSFORMED = Name(
     package="torch",
     checked="2.13",
 )
+DONATED = Name(
+    "_functorch.config.donated_buffer",
+    "to run a compiled backward pass again",
+    package="torch",
+    checked="2.13",
+)
 
 
 def transforms_are_active() -> bool:
@@ -22,3 +28,8 @@ def transforms_are_active() -> bool:
         return TRANSFORMED.of(torch)()
     except NameGone:
         return True
+
+
+def keep_buffers() -> None:
+    """Lets the backward pass of what is compiled from now on run more than once."""
+    DONATED.replace(torch, False)

@@ -106,13 +106,13 @@ def choose(
 # Slow to import, and of use on an accelerator only.
 
 
-def triton():
+def triton() -> Any:
     from lng_keras.kernels.jax import triton
 
     return triton
 
 
-def tpu():
+def tpu() -> Any:
     from lng_keras.kernels.jax import tpu
 
     return tpu

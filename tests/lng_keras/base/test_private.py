@@ -87,10 +87,17 @@ if BACKEND == "tensorflow":
     OWNERS[of_tensorflow.MOMENTS] = (lambda: tensorflow().nn, None)
     OWNERS[of_tensorflow.FREEZE] = (freezing, None)
     OWNERS[of_tensorflow.IN_XLA] = (contexts, None)
+if BACKEND == "jax":
+    from jaxlib import _jax
+
+    from lng_keras._base.private import jax as of_jax
+
+    OWNERS[of_jax.DEVICES] = (lambda: _jax.DeviceTopology, None)
 if BACKEND == "torch":
     from lng_keras._base.private import torch as of_torch
 
     OWNERS[of_torch.TRANSFORMED] = (torch, None)
+    OWNERS[of_torch.DONATED] = (torch, None)
 HERE = [name for name, (_, engine) in OWNERS.items() if engine in (None, BACKEND)]
 
 
@@ -102,6 +109,7 @@ def test_the_installed_version_has_the_name(name):
 def test_every_name_is_looked_for_here():
     modules = [graph, layers, training]
     modules += [of_tensorflow] if BACKEND == "tensorflow" else []
+    modules += [of_jax] if BACKEND == "jax" else []
     modules += [of_torch] if BACKEND == "torch" else []
     declared = {
         name for m in modules for name in vars(m).values() if isinstance(name, Name)
@@ -230,7 +238,6 @@ def test_the_functional_class_is_found_without_a_name_being_used_up():
 # Private names of our own that a file other than their owner's reads, and those that
 # Python itself documents.
 _OURS = {"_spec", "_swaps", "_exchanged", "_original", "_coming"}
-_OURS |= {"_interpreted", "_Pallas", "_on_each_device"}
 _DOCUMENTED = {"_replace", "_fields", "_exit"}
 _SECRET = ("keras.src", "tensorflow.python", "jax._src", "torch._", "unittest")
 

@@ -37,8 +37,8 @@ def forms():
     return found
 
 
-needs_float64 = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
+needs_float64 = pytest.mark.only(
+    "tensorflow",
     reason="no float64 on JAX unless told to, and Keras' mean on torch is a float32",
 )
 
