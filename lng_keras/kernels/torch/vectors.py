@@ -87,10 +87,11 @@ class Values:
             other = self._new(ir.Constant(getattr(kind, "element", kind), other))
         if isinstance(other.value.type, ir.VectorType):
             kind = other.value.type
-        operands = (v._spread(kind) for v in (self, other))
+        operands = (v.spread(kind) for v in (self, other))
         return self._new(operation(*operands, flags=("contract",)))
 
-    def _spread(self, kind):
+    def spread(self, kind: Any) -> Any:
+        """In LLVM: as a vector of `kind`."""
         if self.value.type == kind:
             return self.value
         empty = ir.Constant(kind, ir.Undefined)
