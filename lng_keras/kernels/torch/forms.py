@@ -51,9 +51,8 @@ def on_gpu(x: Tensor, spec: Spec, kernel: str) -> bool:
 
 # torch.compile does not look into an import: it takes the answer as it is.
 @torch.compiler.assume_constant_result
-@functools.cache
 def has_triton() -> bool:
-    return _imported("lng_keras.kernels.torch.triton") is not None
+    return _triton() is not None
 
 
 @torch.compiler.assume_constant_result
@@ -61,14 +60,18 @@ def _interpreted():
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@functools.cache
 def _loops():
-    return _imported("lng_keras.kernels.torch.loops")
+    return _imported("loops")
 
 
+def _triton():
+    return _imported("triton")
+
+
+@functools.cache
 def _imported(name):
     """A form, or None where what it is written in is not installed."""
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(f"lng_keras.kernels.torch.{name}")
     except (ImportError, OSError):  # OSError: no libgomp
         return None

@@ -169,7 +169,7 @@ class _Blocks(NamedTuple):
     def constants(self, x, groups, epsilon, subtract_mean):
         return dict(
             GROUPS=groups,
-            SIZE=x.shape[-1] // groups,
+            SIZE=int(x.shape[-1]) // groups,
             EPSILON=epsilon,
             SUBTRACT_MEAN=subtract_mean,
             AT_ONCE=self.block[0],
@@ -181,8 +181,8 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(x, groups):
-    channels = x.shape[-1]
-    n = math.prod(x.shape[:-1])
+    # An int also where torch.compile keeps sizes open: the kernel is built for it.
+    channels, n = int(x.shape[-1]), math.prod(x.shape[:-1])
     wide = triton.next_power_of_2(channels // groups)
     many = min(triton.next_power_of_2(groups), max(1, AT_ONCE // 4 // wide))
     at_once = max(1, AT_ONCE // (wide * many))

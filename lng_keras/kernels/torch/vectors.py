@@ -90,7 +90,8 @@ class Values:
         operands = (v.spread(kind) for v in (self, other))
         return self._new(operation(*operands, flags=("contract",)))
 
-    def spread(self, kind):
+    def spread(self, kind: Any) -> Any:
+        """In LLVM: as a vector of `kind`."""
         if self.value.type == kind:
             return self.value
         empty = ir.Constant(kind, ir.Undefined)
