@@ -34,7 +34,7 @@ OFFSETS = {torch.float32: (0.0, 1e2, 1e4, 1e6), torch.float64: (0.0, 1e2)}
 
 @compiled
 def test_interpreted_it_does_what_it_should():
-    program = [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__]
+    program = [sys.executable, "-m", "pytest", "-n", "0", __file__]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "KERAS_BACKEND": "torch"}
     environment.pop("PYTEST_XDIST_WORKER", None)
     root = Path(__file__).parents[3]
