@@ -73,7 +73,7 @@ def _normalize(
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     blocks = _blocks(x, groups)
     with _on_device_of(x):
-        wrap_triton(forward_kernel)[blocks.grid](
+        wrap_triton(_forward_kernel)[blocks.grid](
             x.contiguous(),
             x if gamma is None else gamma.contiguous(),
             x if beta is None else beta.contiguous(),
@@ -108,7 +108,7 @@ def _pull(
     )
     along, level = sums.unbind()
     with _on_device_of(x):
-        wrap_triton(pull_kernel)[blocks.grid](
+        wrap_triton(_pull_kernel)[blocks.grid](
             x.contiguous(),
             x if gamma is None else gamma.contiguous(),
             dy.contiguous(),
@@ -232,7 +232,7 @@ def _standardized(
 
 
 @triton.jit
-def forward_kernel(
+def _forward_kernel(
     x_ptr,
     gamma_ptr,
     beta_ptr,
@@ -272,7 +272,7 @@ def forward_kernel(
 
 
 @triton.jit
-def pull_kernel(
+def _pull_kernel(
     x_ptr,
     gamma_ptr,
     dy_ptr,

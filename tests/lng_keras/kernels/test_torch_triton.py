@@ -132,8 +132,8 @@ def test_compiles_for_an_h100_and_stays_in_its_registers(size, dtype, tmp_path):
     constants = blocks.constants(x, groups, 1e-5, True)
     of_x = {"float32": "*fp32", "bfloat16": "*bf16"}[dtype]
     for kernel, more in (
-        (form.forward_kernel, ("HAS_GAMMA", "HAS_BETA")),
-        (form.pull_kernel, ("HAS_GAMMA", "DX", "DGAMMA", "DBETA")),
+        (form._forward_kernel, ("HAS_GAMMA", "HAS_BETA")),
+        (form._pull_kernel, ("HAS_GAMMA", "DX", "DGAMMA", "DBETA")),
     ):
         constants = {
             **blocks.constants(x, groups, 1e-5, True),
