@@ -6,8 +6,8 @@ runs there on which device is a table of its own:
 | backend | where it is chosen | forms |
 |---|---|---|
 | JAX | `jax/forms.py`, when a program is lowered | CPU, CUDA, TPU, cut by XLA |
-| TensorFlow | `tensorflow/__init__.py` | with XLA, without |
-| torch | `torch/__init__.py` | CPU, CUDA, traced |
+| TensorFlow | `tensorflow/forms.py` | with XLA, without |
+| torch | `torch/forms.py` | CPU, CUDA, traced |
 
 Everywhere else, and with `use("reference")`, runs `reference.normalize`.
 """

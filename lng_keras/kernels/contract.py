@@ -10,7 +10,8 @@ push and pull are linear in what they are given last, and each is the other's
 transpose. Statistics are taken in float32 or wider, whatever the dtype of `x`.
 """
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from lng_keras.kernels.spec import Spec, Tensor
 
@@ -20,6 +21,12 @@ Kept = tuple[Tensor | None, ...]
 # Which of the gradients of x, gamma and beta are asked for.
 Wanted = tuple[bool, bool, bool]
 ALL: Wanted = (True, True, True)
+
+
+def at_places(values: Iterable[Any], present: Iterable[bool]) -> list[Any]:
+    """The values at the places that are present, None at the others."""
+    values = iter(values)
+    return [next(values) if here else None for here in present]
 
 
 class Form(Protocol):

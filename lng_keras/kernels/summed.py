@@ -9,7 +9,7 @@ import math
 
 from keras import ops
 
-from lng_keras.kernels import reference
+from lng_keras.kernels import fused
 from lng_keras.kernels.contract import ALL, Kept, Wanted
 from lng_keras.kernels.spec import Spec, Tensor, statistics_dtype
 
@@ -42,17 +42,7 @@ def forward(
     return ops.cast(ops.reshape(y, (-1, *x.shape[1:])), x.dtype), (mean, inverse)
 
 
-def push(
-    x: Tensor,
-    gamma: Tensor | None,
-    kept: Kept,
-    dx: Tensor | None,
-    dgamma: Tensor | None,
-    dbeta: Tensor | None,
-    spec: Spec,
-) -> Tensor:
-    """As `contract.Form.push`, by the plain form: nothing is trained with it."""
-    return reference.push(x, gamma, (), dx, dgamma, dbeta, spec)
+push = fused.push
 
 
 def pull(

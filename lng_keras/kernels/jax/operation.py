@@ -15,6 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from lng_keras.kernels import fused, reference
+from lng_keras.kernels.contract import at_places
 from lng_keras.kernels.jax import forms
 from lng_keras.kernels.spec import Spec, Tensor
 
@@ -59,12 +60,6 @@ def _apart(operands, spec):
     return x, gamma, (None, *kept)[-2:], rest[_kept(spec) :]
 
 
-def _where(values, present):
-    """The values at the places that are present, None at the others."""
-    values = iter(values)
-    return [next(values) if here else None for here in present]
-
-
 # What the primitives compute, by a form.
 
 
@@ -78,7 +73,7 @@ def _norm_by(form, x, gamma, beta, *, spec):
 
 def _push_by(form, *operands, spec, given):
     x, gamma, kept, tangents = _apart(operands, spec)
-    return [form.push(x, gamma, kept, *_where(tangents, given), spec)]
+    return [form.push(x, gamma, kept, *at_places(tangents, given), spec)]
 
 
 def _pull_by(form, *operands, spec, wanted):
@@ -180,7 +175,7 @@ def _push_transpose(cotangents, *operands, spec, given, kernel):
     nothing = [None] * (len(operands) - len(tangents))
     if isinstance(dy, ad.Zero):
         return [*nothing, *[None] * len(tangents)]
-    wanted = tuple(bool(a) for a in _where(asked, given))
+    wanted = tuple(bool(a) for a in at_places(asked, given))
     kept = [k for k in kept if k is not None]
     found = iter(
         _pull.bind(x, gamma, *kept, dy, spec=spec, wanted=wanted, kernel=kernel)
@@ -191,7 +186,7 @@ def _push_transpose(cotangents, *operands, spec, given, kernel):
 def _pull_transpose(cotangents, *operands, spec, wanted, kernel):
     x, gamma, kept, _ = _apart(operands, spec)
     there = [None if isinstance(t, ad.Zero) else t for t in cotangents]
-    tangents = _where(there, wanted)
+    tangents = at_places(there, wanted)
     given = tuple(t is not None for t in tangents)
     nothing = [None] * (len(operands) - 1)
     if not any(given):

@@ -134,6 +134,8 @@ class _Blocks:
         groups = min(_power_of_two(self.groups), max(1, AT_ONCE // 4 // size))
         rows = min(max(1, AT_ONCE // (size * groups)), _power_of_two(self.n))
         self.block = (rows, groups, size)
+        # More where one group is more than a program works on at once: else it spills.
+        self._warps = WARPS * max(1, size // AT_ONCE)
         self.steps = min(max(1, ROWS // rows), -(-self.n // rows))
         self.grid = (-(-self.n // (rows * self.steps)), -(-self.groups // groups))
 
@@ -146,7 +148,7 @@ class _Blocks:
             kernel,
             grid=self.grid,
             out_shape=shapes,
-            compiler_params=plgpu.CompilerParams(num_warps=WARPS, num_stages=1),
+            compiler_params=plgpu.CompilerParams(num_warps=self._warps, num_stages=1),
             interpret=interpret,
         )(*inputs)
 

@@ -7,7 +7,7 @@ gradient, with None for every tensor that has no tangent.
 import tensorflow as tf
 
 from lng_keras.kernels import reference
-from lng_keras.kernels.contract import Form
+from lng_keras.kernels.contract import Form, at_places
 from lng_keras.kernels.spec import Spec, Tensor
 
 
@@ -22,7 +22,7 @@ def grouped_norm(
 
     @tf.custom_gradient
     def run(x, *weights):
-        _, gamma, beta = _where((None, *weights), there)
+        _, gamma, beta = at_places((None, *weights), there)
         y, kept = form.forward(x, gamma, beta, spec)
         return y, lambda dy: gradient(x, weights, kept, dy)
 
@@ -34,7 +34,7 @@ def grouped_norm(
                 tf.cast(g, t.dtype)
                 for g, t in zip(
                     form.pull(x, gamma, kept, dy, spec, there),
-                    _where((x, *weights), there),
+                    at_places((x, *weights), there),
                     strict=True,
                 )
                 if g is not None
@@ -50,8 +50,8 @@ def grouped_norm(
             tf.zeros_like(t) if u is None else u
             for t, u in zip((x, *weights), upstream, strict=True)
         ]
-        tangents = _where(filled, there)
-        _, gamma, beta = _where((x, *weights), there)
+        tangents = at_places(filled, there)
+        _, gamma, beta = at_places((x, *weights), there)
         ddy = reference.push(x, gamma, (), *tangents, spec)
         to_x, to_gamma = reference.second(x, gamma, *tangents[:2], dy, spec)
         to_gamma = None if to_gamma is None else tf.cast(to_gamma, gamma.dtype)
@@ -59,9 +59,3 @@ def grouped_norm(
         return to_x, ddy, *(g for g in (to_gamma, to_beta) if g is not None)
 
     return run(x, *weights)
-
-
-def _where(values, present):
-    """The values at the places that are present, None at the others."""
-    values = iter(values)
-    return [next(values) if here else None for here in present]

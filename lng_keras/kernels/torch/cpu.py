@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from lng_keras.kernels import reference
+from lng_keras.kernels import fused
 from lng_keras.kernels.contract import ALL, Kept, Wanted
 from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, statistics_dtype
 
@@ -63,17 +63,7 @@ def forward(
     return y.view(x.shape).to(x.dtype), (mean, inverse)
 
 
-def push(
-    x: Tensor,
-    gamma: Tensor | None,
-    kept: Kept,
-    dx: Tensor | None,
-    dgamma: Tensor | None,
-    dbeta: Tensor | None,
-    spec: Spec,
-) -> Tensor:
-    """As `contract.Form.push`, by the plain form: nothing is trained with it."""
-    return reference.push(x, gamma, (), dx, dgamma, dbeta, spec)
+push = fused.push
 
 
 def pull(

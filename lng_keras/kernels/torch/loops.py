@@ -10,7 +10,7 @@ import functools
 
 import torch
 
-from lng_keras.kernels import reference
+from lng_keras.kernels import fused
 from lng_keras.kernels.contract import ALL, Kept, Wanted
 from lng_keras.kernels.spec import Spec, Tensor, statistics_dtype
 from lng_keras.kernels.torch.vectors import Function
@@ -51,17 +51,7 @@ def forward(
     return y, ()
 
 
-def push(
-    x: Tensor,
-    gamma: Tensor | None,
-    kept: Kept,
-    dx: Tensor | None,
-    dgamma: Tensor | None,
-    dbeta: Tensor | None,
-    spec: Spec,
-) -> Tensor:
-    """As `contract.Form.push`, by the plain form: nothing is trained with it."""
-    return reference.push(x, gamma, (), dx, dgamma, dbeta, spec)
+push = fused.push
 
 
 def pull(
