@@ -14,6 +14,7 @@ last, float16 and long groups; and `reference` where `cpu` does not.
 import functools
 import importlib
 import os
+import sys
 from types import ModuleType
 
 import torch
@@ -65,6 +66,9 @@ def _loops():
 
 
 def _triton():
+    # Triton and TensorFlow each bring an LLVM: the second one ends the process.
+    if "tensorflow" in sys.modules and "triton" not in sys.modules:
+        return None
     return _imported("triton")
 
 

@@ -1,5 +1,6 @@
 """The kernels for CUDA: interpreted on a CPU, and compiled without a GPU."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -15,14 +16,14 @@ from tests.lng_keras import reference
 
 pytestmark = pytest.mark.only("torch", reason="the kernels are for torch")
 torch = pytest.importorskip("torch")
-triton = pytest.importorskip("triton")
 
-# Read by Triton when it is imported, so in a process of its own.
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(
-    not INTERPRETED, reason="run by the test that starts it"
-)
-compiled = pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
+# "1": Triton interprets, "0": it compiles. It reads this when it is imported, and ends
+# a process that holds TensorFlow: each in a process of its own.
+MODE = os.environ.get("TRITON_INTERPRET")
+triton = pytest.importorskip("triton") if MODE else None
+STARTED = "run by the test that starts it"
+interpreted = pytest.mark.skipif(MODE != "1", reason=STARTED)
+compiled = pytest.mark.skipif(MODE != "0", reason=STARTED)
 
 # (rows, channels, size of a group): blocks that end beyond rows, groups, and a group.
 SHAPES = [(5, 24, 4), (70, 24, 3), (3, 96, 48), (130, 64, 8), (2, 111, 37), (1, 8, 8)]
@@ -32,10 +33,13 @@ ROUNDED = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-7}
 OFFSETS = {torch.float32: (0.0, 1e2, 1e4, 1e6), torch.float64: (0.0, 1e2)}
 
 
-@compiled
-def test_interpreted_it_does_what_it_should():
+@pytest.mark.skipif(bool(MODE), reason="starts the others")
+@pytest.mark.parametrize("mode", ["1", "0"], ids=["interpreted", "compiled"])
+def test_does_what_it_should(mode):
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
     program = [sys.executable, "-m", "pytest", "-n", "0", __file__]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "KERAS_BACKEND": "torch"}
+    environment = {**os.environ, "TRITON_INTERPRET": mode, "KERAS_BACKEND": "torch"}
     environment.pop("PYTEST_XDIST_WORKER", None)
     root = Path(__file__).parents[3]
     run = subprocess.run(
