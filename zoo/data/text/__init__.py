@@ -1,0 +1,1 @@
+"""Sentences in two languages, and the batches of subwords made of them."""
