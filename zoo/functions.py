@@ -15,6 +15,10 @@ DATA_SETS = (
     *(zoo.data.SAMPLE, "cifar10", "mnist", "fashion_mnist"),
     *("folder", "tfrecord"),  # with --data_dir
 )
+# Those of images: `python -m lng_keras` trains and measures classifiers.
+MODELS = tuple(
+    name for name, model in registry.MODELS.items() if model.task == "classification"
+)
 
 
 def find(name):
@@ -23,14 +27,14 @@ def find(name):
     Raises:
         AttributeError: for an unknown one, listing the known ones.
     """
-    if name in registry.MODELS:
+    if name in MODELS:
         build = functools.partial(_build, name)
         build.pixels = "-1..1"  # of bytes, as the models of train.py take them
         return build
     if name in DATA_SETS:
         return functools.partial(_load, name)
     raise AttributeError(
-        f"zoo has no {name!r}; its models are {', '.join(registry.MODELS)}, its data "
+        f"zoo has no {name!r}; its models are {', '.join(MODELS)}, its data "
         f"sets {', '.join(DATA_SETS)}"
     )
 

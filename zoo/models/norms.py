@@ -15,6 +15,10 @@ that form. "Statistics over" tells which numbers share one mean and variance:
 | `lng_position` | channels of a group | channels of a group | channels of a group |
 | `none` | the identity | | |
 
+A fourth form, "sequences", are tokens one after the other, which must not learn of
+later ones: statistics are those of each token, as for "vectors", `in` is refused, and
+`bn` alone takes them over b, n in training, padding included.
+
 `gn` and `lng` on maps are the same function; they differ in what stays constant
 when widths vary. `gn` counts groups (`--groups`, default 4: the GroupNorm paper's 32
 does not divide the 16 channels of a CIFAR ResNet), `lng` counts channels a group
@@ -35,7 +39,7 @@ from lng_keras import GroupLayerNormalization
 GN_GROUPS = 4
 
 # The axes of everything but the batch, the channels last.
-FORMS = {"maps": (1, 2, 3), "tokens": (1, 2), "vectors": (1,)}
+FORMS = {"maps": (1, 2, 3), "tokens": (1, 2), "sequences": (2,), "vectors": (1,)}
 _POSITION = dict.fromkeys(FORMS, -1)
 _SPACE_OF_MAPS = {**_POSITION, "maps": FORMS["maps"]}
 _SPACE = {form: axes for form, axes in FORMS.items() if len(axes) > 1}
@@ -63,12 +67,12 @@ def layer_maker(name, form, groups=None, group_size=None):
 
     Args:
         name: a key of `NAMES`.
-        form: "maps", "tokens" or "vectors", what the model normalizes.
+        form: a key of `FORMS`, what the model normalizes.
         groups, group_size: ints or None, for the names in `GROUPED` only.
 
     Raises:
         ValueError: for an unknown name, for `groups` or `group_size` with a norm
-            that has no groups, and for `in` on vectors.
+            that has no groups, and for `in` on sequences and vectors.
     """
     if name not in NAMES:
         raise ValueError(
@@ -85,8 +89,9 @@ def layer_maker(name, form, groups=None, group_size=None):
     if axes is not None:
         if form not in axes:
             raise ValueError(
-                "Instance normalization needs positions to take statistics over, and "
-                "this model has vectors of shape (batch, channels). Use another norm."
+                "Instance normalization needs positions to take statistics over: "
+                "vectors (batch, channels) have none, and those of a sequence would "
+                "tell a token of later ones. Use another norm."
             )
         arguments = {**arguments, "axis": axes[form]}
     return functools.partial(layer, **arguments)

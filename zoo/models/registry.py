@@ -7,7 +7,7 @@ import typing
 
 import keras
 
-from zoo.models import ln_net, norms, resnet_na, vit
+from zoo.models import ln_net, norms, resnet_na, transformer, vit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,18 +16,21 @@ class Model:
 
     Args:
         build: function that takes `norm(name=...) -> layer` first, `num_classes`,
-            `input_shape` and arguments of its own, and returns a functional
-            `keras.Model`. Its own arguments are flags of train.py.
-        form: what its norms see: "maps", "tokens" or "vectors", see norms.py.
+            `input_shape` if it takes images, and arguments of its own, and returns a
+            functional `keras.Model`. Its own arguments are flags of train.py.
+        form: what its norms see: "maps", "tokens", "sequences" or "vectors", see
+            norms.py.
         recipe: dict, the settings of a training where no flag says otherwise.
         group_size: int, channels of a group of `lng` at the model's own width, where
             the layer's default does not divide that; or None.
+        task: "classification" of images or "translation" of text.
     """
 
     build: typing.Callable[..., keras.Model]
     form: str
     recipe: dict
     group_size: int | None = None
+    task: str = "classification"
 
 
 # Recipes are usual values, not tuned; the epochs fit into minutes on two CPU cores.
@@ -44,6 +47,21 @@ _VIT = Model(
         warmup_epochs=3.0,
         batch_size=64,
     ),
+)
+_TRANSFORMER = Model(
+    functools.partial(transformer.build, **transformer.VARIANTS["tiny"]),
+    form="sequences",
+    recipe=dict(
+        optimizer="adamw",
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        label_smoothing=0.1,
+        clip_norm=1.0,
+        epochs=8,
+        warmup_epochs=1.0,
+        batch_size=2048,
+    ),
+    task="translation",
 )
 MODELS = {
     "vit": _VIT,
@@ -82,6 +100,13 @@ MODELS = {
         ),
         group_size=10,  # of its width 100
     ),
+    "transformer": _TRANSFORMER,
+    **{
+        f"transformer_{name}": dataclasses.replace(
+            _TRANSFORMER, build=functools.partial(transformer.build, **variant)
+        )
+        for name, variant in transformer.VARIANTS.items()
+    },
 }
 _COMMON = ("norm", "num_classes", "input_shape")
 
@@ -91,8 +116,8 @@ def build(
     norm="lng",
     groups=None,
     group_size=None,
-    num_classes=10,
-    input_shape=(32, 32, 3),
+    num_classes=None,
+    input_shape=None,
     **model_arguments,
 ):
     """Builds a model of the zoo.
@@ -102,13 +127,15 @@ def build(
         norm: a key of `norms.NAMES`, or a callable `norm(name=...) -> layer`.
         groups, group_size: ints or None, for a `norm` name that has groups. One of
             them at most; neither is the norm's own default.
-        num_classes: int, the number of logits.
-        input_shape: `(height, width, channels)` of the images.
+        num_classes: int, the number of logits; None is the model's default, 10, or
+            8,000 subwords.
+        input_shape: `(height, width, channels)` of the images, None is (32, 32, 3);
+            text has none.
         **model_arguments: of the builder, see `arguments(name)`.
 
     Returns:
         A functional `keras.Model` from images `(b, *input_shape)` to float32 logits
-        `(b, num_classes)`.
+        `(b, num_classes)`; a transformer's inputs and outputs are in transformer.py.
 
     Raises:
         ValueError: for an unknown name, norm or argument, and for groups that do
@@ -128,6 +155,15 @@ def build(
             "`groups` and `group_size` belong to a norm given by name. "
             f"Received: norm={norm!r}, groups={groups}, group_size={group_size}"
         )
+    given = {}
+    if num_classes is not None:
+        given["num_classes"] = num_classes
+    if input_shape is not None:
+        given["input_shape"] = tuple(input_shape)
+        if model(name).task == "translation":
+            raise ValueError(
+                f"Model {name!r} takes text. Received: input_shape={input_shape}"
+            )
     made = []
 
     def remembering(name):
@@ -135,12 +171,7 @@ def build(
         return norm(name=name)
 
     try:
-        return model(name).build(
-            remembering,
-            num_classes=num_classes,
-            input_shape=tuple(input_shape),
-            **model_arguments,
-        )
+        return model(name).build(remembering, **given, **model_arguments)
     except ValueError as error:
         # A norm is called as soon as it is made: the last one made is the one that
         # does not fit its input. Other errors say nothing of groups.
@@ -165,5 +196,5 @@ def arguments(name):
 
 
 def form(name):
-    """Returns what a model's norms see: "maps", "tokens" or "vectors"."""
+    """Returns what a model's norms see: a key of `norms.FORMS`."""
     return model(name).form

@@ -53,6 +53,11 @@ def with_recipe(settings):
         raise UsageError(
             f"--model={settings.model} is unknown; known: {', '.join(registry.MODELS)}"
         )
+    if registry.MODELS[settings.model].task == "translation":
+        raise UsageError(
+            f"--model={settings.model} translates, and train.py trains classifiers of "
+            "images; build it with zoo.build"
+        )
     return _filled(settings, **registry.MODELS[settings.model].recipe)
 
 

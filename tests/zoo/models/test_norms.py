@@ -9,7 +9,10 @@ from zoo.models import norms
 # Keras' conversion to numpy under NumPy 2, not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
 
-SHAPES = {"maps": (3, 4, 2, 8), "tokens": (3, 5, 8), "vectors": (6, 8)}
+SHAPES = {
+    **{"maps": (3, 4, 2, 8), "tokens": (3, 5, 8)},
+    **{"sequences": (3, 5, 8), "vectors": (6, 8)},
+}
 
 # (name, arguments, channels of a group, form -> axes besides the group's channels).
 # An empty tuple: each position by itself. None: refused.
@@ -31,6 +34,14 @@ CASES = [
     pytest.param(name, arguments, size, form, axes, id=f"{name}-{arguments}-{form}")
     for name, arguments, size, forms in STATISTICS
     for form, axes in forms.items()
+] + [
+    pytest.param(name, arguments, size, "sequences", axes, id=f"{name}-sequences")
+    for name, arguments, size, axes in [
+        ("bn", {}, 1, (0, 1)),
+        ("ln", {}, 8, ()),
+        ("gn", {}, 2, ()),
+        ("lng", {"group_size": 4}, 4, ()),
+    ]
 ]
 
 
@@ -108,6 +119,7 @@ def test_scale_and_offset_are_per_channel(name):
         (("ln", "maps", 2), "'ln' has no groups.*groups=2.*gn, lng, lng_position"),
         (("bn", "maps", None, 4), "'bn' has no groups.*group_size=4"),
         (("in", "vectors"), "needs positions"),
+        (("in", "sequences"), "needs positions"),
     ],
 )
 def test_bad_names_and_arguments_are_refused_in_one_line(arguments, message):

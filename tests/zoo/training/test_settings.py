@@ -135,7 +135,15 @@ def test_one_command_line_leaves_nothing_to_the_next():
     assert flags.parse(["train.py"]) == (Settings(), set())
 
 
-@pytest.mark.parametrize("name", zoo.MODELS)
+CLASSIFIERS = [n for n, m in zoo.MODELS.items() if m.task == "classification"]
+
+
+def test_a_model_of_text_is_not_trained_on_images():
+    with pytest.raises(UsageError, match="--model=transformer translates"):
+        completion.complete(Settings(model="transformer"), zoo.data.load())
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_complete_settings_leave_open_only_what_the_model_decides(name):
     settings = completion.complete(Settings(model=name), zoo.data.load())
     left = {n for n in FIELDS if getattr(settings, n) is None}
