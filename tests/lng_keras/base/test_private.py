@@ -175,7 +175,7 @@ def test_modules_that_torch_keeps_elsewhere_are_noticed():
 @pytest.mark.only("tensorflow", reason="TensorFlow's names")
 def test_tensorflow_without_its_names(monkeypatch):
     from lng_keras.adopt.cost import analysis
-    from zoo.devices import tensorflow_cpu
+    from zoo.devices import cpu
 
     tf = tensorflow()
     with monkeypatch.context() as patch:
@@ -206,7 +206,7 @@ def test_tensorflow_without_its_names(monkeypatch):
     with monkeypatch.context() as patch:
         patch.delattr(keras.layers.Layer, layers.FLATTEN.path)
         with pytest.warns(UserWarning, match="slower than it need be: keras .* has no"):
-            tensorflow_cpu.speed_up(types.SimpleNamespace())
+            cpu.speed_up(types.SimpleNamespace(), compiled=False)
 
 
 @pytest.mark.only("tensorflow", reason="TensorFlow's moments")
