@@ -93,3 +93,15 @@ def test_gelu_is_exact_to_the_spacing_of_its_input_in_both_modes():
     backward = jax.vjp(gelu, x)[1](ones)[0]
     for found in (forward, backward):
         assert (np.abs(found - slope) <= 4 * np.spacing(ones)).all()
+
+
+@pytest.mark.only("tensorflow", "torch", reason="JAX's step is always compiled")
+def test_the_averaged_variance_is_that_of_small_inputs_too():
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype("float32") / 100
+    # Without momentum the average is the variance of the last batch.
+    norm = keras.layers.BatchNormalization(momentum=0.0)
+    model = keras.Sequential([keras.Input((4, 4, 3)), norm])
+    cpu.speed_up(model, compiled=False)
+    model(x, training=True)
+    found = keras.ops.convert_to_numpy(norm.moving_variance)
+    np.testing.assert_allclose(found, x.var(axis=(0, 1, 2)), rtol=1e-4)
