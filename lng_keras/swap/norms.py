@@ -35,6 +35,8 @@ class Norm:
         axes: tuple of ints, normalized together, the channel axis last.
         groups: int, groups of channels with statistics of their own.
         subtract_mean: bool, False for the RMS form.
+        placement: `Placement`, what its output meets next; None if not asked for, or
+            if it cannot be told.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Norm:
     axes: tuple[int, ...]
     groups: int
     subtract_mean: bool
+    placement: Any = None
 
     @property
     def channels(self) -> Any:

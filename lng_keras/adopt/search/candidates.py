@@ -10,7 +10,7 @@ from lng_keras.adopt.cost import AS_IS
 from lng_keras.swap import find_normalizations, swap_normalization
 from lng_keras.swap.api import copy_model
 from lng_keras.swap.norms import Norm
-from lng_keras.swap.walk import matches
+from lng_keras.swap.where import matches
 
 Sizes = dict[str, int]  # stage, or "all" -> group size; 0: its own normalization
 
