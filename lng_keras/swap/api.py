@@ -11,6 +11,7 @@ from lng_keras.normalization import GroupLayerNormalization
 from lng_keras.swap import norms, rebuild, replacement, targets, transfer
 from lng_keras.swap.placement import placements
 from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
+from lng_keras.swap.serialized import serialize
 from lng_keras.swap.walk import Steps, text, walk
 from lng_keras.swap.where import Where, check, matches
 
@@ -202,14 +203,12 @@ def _channels(norm):
 
 
 def _apply(model, rows, made, originals, problem=""):
-    swaps = {
-        steps: saving.serialize_keras_object(layer) for steps, layer in made.items()
-    }
+    swaps = {steps: serialize(layer) for steps, layer in made.items()}
     replaced = {id(norm.layer) for norm in originals.values()}
     saved = {
         path: (
             type(norm.layer),
-            saving.serialize_keras_object(norm.layer),
+            serialize(norm.layer),
             transfer.weights_of(norm.layer),
         )
         for path, norm in originals.items()

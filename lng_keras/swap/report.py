@@ -77,7 +77,8 @@ class SwapReport:
 
     def summary(self) -> str:
         """One line: how many were replaced, kept and left out."""
-        text = (
+        text = "" if self.replaced else "Nothing was replaced. "
+        text += (
             f"{len(self.rows)} normalizations: {len(self.replaced)} replaced, "
             f"{len(self.kept)} kept, {len(self.left_out)} left out"
         )
@@ -124,7 +125,9 @@ class SwapReport:
 
     def __str__(self):
         table = [self._HEAD, *self._cells()]
-        return "\n".join([*aligned(table), self.summary()])
+        lines = [*aligned(table), self.summary()]
+        # What replaced nothing says so before the long table.
+        return "\n".join(lines if self.replaced else [lines[-1], *lines[:-1]])
 
     def _repr_html_(self):
         table = as_html(self._HEAD, self._cells())
