@@ -8,7 +8,6 @@ residual branch, whatever comes after.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -101,7 +100,7 @@ def placements(
     for call in calls:
         if norms.is_normalization(call.operation):
             made.setdefault(id(call.operation), []).extend(call.outputs)
-    found = {}
+    found: dict[int, Placement] = {}
     for layer, tensors in made.items():
         if placement := _placement(tensors, takers, last):
             found[layer] = placement
@@ -165,7 +164,7 @@ def _placement(tensors, takers, last):
     )
 
 
-def _reached(tensors: Iterable[Any], takers, last, is_end):
+def _reached(tensors, takers, last, is_end):
     """The first calls on the way from some tensors that `is_end`, None: the output."""
     found, seen, waiting = [], set(), list(tensors)
     while waiting:

@@ -105,7 +105,7 @@ def poc(
         model = models.load_model(model, imports)
     name = name or _name(model, source)
     pixels = trainings.pixel_range(model, pixels, source)
-    chosen = None
+    chosen: dict[str, Any] | None = None
     if placements is None:
         _refuse_what_needs_placements(forms, max_latency)
         swapped = candidates.of_sizes(group_sizes, swap_arguments)

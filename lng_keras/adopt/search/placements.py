@@ -58,10 +58,11 @@ def candidates_of(
         strict: bool, raise for a placement that the model has not, instead of
             leaving it out.
     """
-    found, known = {}, set()
+    found: dict[str, Candidate] = {}
+    known: set[str] = set()
     # Placements fastest: where few can be tried, they are the ones that differ most.
     for size, form, name in itertools.product(group_sizes, forms, placements):
-        candidate = {"placement": name, "form": form, "group_size": size}
+        candidate: Candidate = {"placement": name, "form": form, "group_size": size}
         try:
             rows, made, *_ = plan(model, **arguments_of(candidate, placements))
         except ValueError as error:
@@ -131,7 +132,7 @@ def space_of(
     )
     first = next(iter(found.values()))
     none = dict.fromkeys(("placement", "form", "group_size", "digest"))
-    as_is = {**none, "replaced": 0, "of": first["of"]}
+    as_is: Candidate = {**none, "replaced": 0, "of": first["of"]}
     candidates = {AS_IS: as_is, **found}
 
     def build(candidate):
