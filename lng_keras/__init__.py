@@ -14,7 +14,9 @@ from lng_keras.swap import swap_normalization as swap_normalization
 from lng_keras.version import __version__ as __version__
 
 # Imported at their first use: whoever wants a layer does not wait for the tools.
-_FUNCTIONS = {"search_group_size": "lng_keras.adopt.search"}
+_FUNCTIONS = dict.fromkeys(
+    ("search_group_size", "search_normalization"), "lng_keras.adopt.search"
+)
 _MODULES = (
     *("construction", "cost", "distillation", "export", "measures", "report"),
     "search",

@@ -6,6 +6,7 @@ from lng_keras.adopt.defaults import (
     BATCH_SIZE,
     EPOCHS,
     EXAMPLES,
+    FINALISTS,
     GROUP_SIZES,
     LATENCY_BATCHES,
     LEARNING_RATE,
@@ -107,6 +108,33 @@ def _data_arguments(parser, required):
     )
 
 
+def _placements(text):
+    names = tuple(part for part in text.split(",") if part)
+    return "auto" if names in ((), ("auto",)) else names
+
+
+def _placement_arguments(parser):
+    parser.add_argument(
+        "--placements",
+        type=_placements,
+        help="search which norms to replace: all, linear (nothing nonlinear before the "
+        "next linear map), residual (goes into an addition) or patterns, such as "
+        "all,linear,'stage2*'; auto: the first three; without it, all norms",
+    )
+    parser.add_argument(
+        "--max_latency",
+        type=_positive_float,
+        help="with --placements: train nothing slower than this times the model as it "
+        "is, such as 1.1",
+    )
+    parser.add_argument(
+        "--finalists",
+        type=_positive,
+        default=FINALISTS,
+        help="with --placements: how many to compare (default: %(default)s)",
+    )
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     top = _Parser(prog="python -m lng_keras", description=description)
     commands = top.add_subparsers(dest="command", required=True)
@@ -141,6 +169,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     ):
         poc.add_argument(flag, type=kind, default=default, help="default: %(default)s")
     _common(poc)
+    _placement_arguments(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
     export.add_argument("model", help=".keras file or module:function, such as zoo:vit")

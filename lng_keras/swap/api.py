@@ -1,6 +1,7 @@
 """`swap_normalization`: plans a swap, rebuilds the model and carries the weights."""
 
-from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,8 +9,11 @@ from keras import saving
 
 from lng_keras.normalization import GroupLayerNormalization
 from lng_keras.swap import norms, rebuild, replacement, targets, transfer
+from lng_keras.swap.placement import placements
 from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
-from lng_keras.swap.walk import Steps, matches, text, walk
+from lng_keras.swap.serialized import serialize
+from lng_keras.swap.walk import Steps, text, walk
+from lng_keras.swap.where import Where, check, matches
 
 
 def swap_normalization(
@@ -17,7 +21,7 @@ def swap_normalization(
     to: replacement.Target = GroupLayerNormalization,
     group_size: replacement.Count = None,
     groups: replacement.Count = None,
-    where: str | Iterable[str] | Callable[[norms.Norm], Any] | None = None,
+    where: Where = None,
     over_space: bool | None = None,
     indivisible: str = "nearest",
 ) -> tuple[keras.layers.Layer, SwapReport]:
@@ -42,9 +46,11 @@ def swap_normalization(
         group_size: int, channels of a group, or a function from a norm to it.
             Default 8.
         groups: int or function, the number of groups instead.
-        where: which to replace: a pattern such as "stage2*" or a list of them,
-            matched against paths and layer names, or a function from a norm to a
-            bool. None: all.
+        where: which to replace. A pattern such as "stage2*", matched against paths
+            and layer names; or "linear": those whose output meets no nonlinearity
+            before the next linear map; or "residual": those whose output goes into
+            an addition and nowhere else; or a list of these; or a function from a
+            norm to a bool. None: all.
         over_space: None: statistics over the axes the replaced norm has them over
             (BatchNormalization: each position by itself). True: over space as well.
             False: each position by itself.
@@ -57,17 +63,41 @@ def swap_normalization(
         `(model, report)`; the report is a `SwapReport`.
 
     Raises:
-        ValueError: if the model is not built or has no normalization, or an
-            argument is out of range or has no effect with this `to`, or groups do
-            not fit under "refuse".
+        ValueError: if the model is not built or has no normalization, or `where`
+            selects none, or an argument is out of range or has no effect with this
+            `to`, or groups do not fit under "refuse".
         RuntimeError: if the config of a subclassed layer does not rebuild it.
+    """
+    return _apply(
+        model, *plan(model, to, group_size, groups, where, over_space, indivisible)
+    )
+
+
+def plan(
+    model: keras.layers.Layer,
+    to: replacement.Target = GroupLayerNormalization,
+    group_size: replacement.Count = None,
+    groups: replacement.Count = None,
+    where: Where = None,
+    over_space: bool | None = None,
+    indivisible: str = "nearest",
+) -> tuple[list[Row], dict[Steps, keras.layers.Layer], dict[str, norms.Norm], str]:
+    """What `swap_normalization` with these arguments would do.
+
+    Returns:
+        `(rows, made, originals, problem)`: one row a normalization; the new layers,
+        not built, and those they replace; and why it cannot be told what follows
+        some, or "".
     """
     _check(model, to, group_size, groups, over_space, indivisible)
     rows: list[Row] = []
     made: dict[Steps, keras.layers.Layer] = {}
     originals: dict[str, norms.Norm] = {}
-    for steps, norm in find(model, subclasses=to not in targets.CONVERTERS):
+    found, problem = _placed(model, subclasses=to not in targets.CONVERTERS)
+    check(where, [norm for _, norm in found], problem)
+    for steps, norm in found:
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
+        row.follows = str(norm.placement or "")
         rows.append(row)
         if not norm.shape:
             row.reason = norms.reason_to_keep(norm.layer) or ""
@@ -86,7 +116,7 @@ def swap_normalization(
         row.after = norms.label(layer)
         made[steps] = layer
         originals[norm.path] = norm
-    return _apply(model, rows, made, originals)
+    return rows, made, originals, problem
 
 
 def find(
@@ -121,6 +151,16 @@ def find(
             f"No normalization layer found in model {model.name!r}, so there is "
             "nothing to swap."
         )
+
+
+def _placed(model, subclasses):
+    """What `find` finds, with the placements, and why some cannot be told, or ""."""
+    found = list(find(model, subclasses))
+    placed, problem = placements(model)
+    return [
+        (steps, dataclasses.replace(norm, placement=placed.get(id(norm.layer))))
+        for steps, norm in found
+    ], problem
 
 
 def _check(model, to, group_size, groups, over_space, indivisible):
@@ -162,15 +202,13 @@ def _channels(norm):
     return norm.channels if norm.shape else None
 
 
-def _apply(model, rows, made, originals):
-    swaps = {
-        steps: saving.serialize_keras_object(layer) for steps, layer in made.items()
-    }
+def _apply(model, rows, made, originals, problem=""):
+    swaps = {steps: serialize(layer) for steps, layer in made.items()}
     replaced = {id(norm.layer) for norm in originals.values()}
     saved = {
         path: (
             type(norm.layer),
-            saving.serialize_keras_object(norm.layer),
+            serialize(norm.layer),
             transfer.weights_of(norm.layer),
         )
         for path, norm in originals.items()
@@ -194,7 +232,7 @@ def _apply(model, rows, made, originals):
                     f"{row.path!r} is {norms.label(result.layer)} in the rebuilt model "
                     f"instead of {row.after}. Its config must rebuild it."
                 )
-    return new, SwapReport(rows, lambda model: restore(model, saved))
+    return new, SwapReport(rows, lambda model: restore(model, saved), problem)
 
 
 def _scope(classes):
