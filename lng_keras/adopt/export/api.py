@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from lng_keras._base.errors import UsageError
+from lng_keras.adopt import early
 from lng_keras.adopt.cost import example_of
 from lng_keras.adopt.export import erfc
 from lng_keras.adopt.export.formats import KERAS_NAMES, SUFFIX, TOLERANCES, check
@@ -44,11 +45,8 @@ def export(
     suffix = SUFFIX[format]
     path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
     path = path if path.endswith(suffix) else path + suffix
-    if os.path.exists(path):
-        raise UsageError(f"{path} exists already; remove it or name another.")
+    early.check_target(path)
     folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"No such folder: {folder}")
     x = _examples(model, inputs, batch_size)
     wanted = keras.ops.convert_to_numpy(model(x))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
