@@ -7,6 +7,13 @@ EPOCHS = 3
 SEEDS = 2
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
-FORMATS = ("saved_model", "onnx", "litert", "openvino")  # of exported models
+# Formats of exported models, and how their files end.
+SUFFIX = {
+    "saved_model": "",
+    "onnx": ".onnx",
+    "litert": ".tflite",
+    "openvino": ".xml",
+}
+FORMATS = tuple(SUFFIX)
 # How a model takes images of bytes: range -> factor and offset of a byte.
 PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0)}

@@ -4,6 +4,7 @@ import argparse
 import os
 
 from lng_keras._base.errors import UsageError
+from lng_keras.adopt.defaults import SUFFIX
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -17,7 +18,7 @@ def check(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "data", None):
         check_data(arguments.data)
     if arguments.command == "export":
-        check_target(arguments.output)
+        target(arguments.output, arguments.format)
 
 
 def _refuse_useless(arguments):
@@ -56,10 +57,17 @@ def check_data(name: str) -> None:
         raise UsageError(f"No such data folder or .npz file: {name}")
 
 
-def check_target(path: str) -> None:
-    """Refuses a file that cannot be made: one that exists, or in no folder."""
+def target(path: str | os.PathLike[str], format: str) -> str:
+    """Returns the path of the file to export to, its ending added if it is missing.
+
+    Raises:
+        UsageError: if it exists, or its folder does not.
+    """
+    path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
+    path = path if path.endswith(SUFFIX[format]) else path + SUFFIX[format]
     if os.path.exists(path):
         raise UsageError(f"{path} exists already; remove it or name another.")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"No such folder: {folder}")
+    return path

@@ -11,7 +11,7 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt import early
 from lng_keras.adopt.cost import example_of
 from lng_keras.adopt.export import erfc
-from lng_keras.adopt.export.formats import KERAS_NAMES, SUFFIX, TOLERANCES, check
+from lng_keras.adopt.export.formats import KERAS_NAMES, TOLERANCES, check
 from lng_keras.adopt.export.runtimes import RUN
 
 
@@ -42,10 +42,7 @@ def export(
     """
     backend = keras.config.backend()
     check(format)
-    suffix = SUFFIX[format]
-    path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
-    path = path if path.endswith(suffix) else path + suffix
-    early.check_target(path)
+    path = early.target(path, format)
     folder = os.path.dirname(os.path.abspath(path))
     x = _examples(model, inputs, batch_size)
     wanted = keras.ops.convert_to_numpy(model(x))

@@ -13,7 +13,6 @@ from lng_keras.adopt.defaults import FORMATS as FORMATS
 # in bfloat16 where the CPU has it, and weights are stored in float16.
 TOLERANCES = {"saved_model": 1e-4, "onnx": 1e-4, "litert": 1e-4, "openvino": 5e-3}
 KERAS_NAMES = {"saved_model": "tf_saved_model"}
-SUFFIX = {"saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 # What each export needs beside the backend, and what checks it.
 PACKAGES: dict[str, dict[str, list[str]]] = {
     "saved_model": {"jax": ["tensorflow"]},
