@@ -152,6 +152,11 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("model", help=".keras file or module:function, such as zoo:vit")
     export.add_argument("--format", required=True, choices=FORMATS, help="of the file")
     export.add_argument("--output", required=True, help="file to write")
+    export.add_argument(
+        "--half",
+        action="store_true",
+        help="write a model of mixed precision as it computes; default: in float32",
+    )
     _imports(export)
     completion = commands.add_parser(
         "completion", help="print what a shell reads to complete lng-keras"

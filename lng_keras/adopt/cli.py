@@ -83,7 +83,7 @@ def run_poc(arguments: argparse.Namespace) -> None:
 def run_export(arguments: argparse.Namespace) -> None:
     export.check(arguments.format)  # before a model is loaded
     model = models.load_model(arguments.model, arguments.imports)
-    done = export.export(model, arguments.output, arguments.format)
+    done = export.export(model, arguments.output, arguments.format, half=arguments.half)
     print(
         f"{done['path']}: {done['bytes'] / 1e6:.3g} MB, outputs differ from Keras' by "
         f"{done['difference']:.1g} (accepted: {done['tolerance']:.1g})"

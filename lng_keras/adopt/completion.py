@@ -64,8 +64,8 @@ def _fish(verbs):
 def _verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
     """Yields each verb and its words, `--flag=value` for each choice there is."""
     [verbs] = (a for a in parser._actions if isinstance(a.choices, dict))
-    for verb, inside in verbs.choices.items():
-        words = []
+    for verb, inside in dict(verbs.choices or {}).items():
+        words: list[str] = []
         for action in inside._actions:
             values = list(action.choices or [""])
             if not action.option_strings:

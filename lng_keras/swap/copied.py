@@ -40,7 +40,7 @@ def without_constructor(
     Raises:
         TypeError: if an attribute cannot be copied, named in the message.
     """
-    original = getattr(type(layer), "_original", type(layer))
+    original: Any = getattr(type(layer), "_original", type(layer))
     cls = _unsaveable(original) if swaps else original
     new = memo[id(layer)] = cls.__new__(cls)
     _begin(layer, new, swaps, memo, rebuild)
