@@ -13,8 +13,9 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt import early
 from lng_keras.adopt.cost import example_of
 from lng_keras.adopt.export import erfc, precision, traced
-from lng_keras.adopt.export.formats import KERAS_NAMES, TOLERANCES, check
+from lng_keras.adopt.export.formats import KERAS_NAMES, POOLED, TOLERANCES, check
 from lng_keras.adopt.export.runtimes import RUN
+from lng_keras.kernels import choice
 
 
 def export(
@@ -104,7 +105,8 @@ def _write(model, path, format, backend):
         erfc.teach_tf2onnx()
     traces = format == "onnx" and backend == "torch"
     how = traced.norms_that_export() if traces else contextlib.nullcontext()
-    with how, contextlib.redirect_stdout(io.StringIO()):
+    form = choice.use("pooled" if format in POOLED else "auto")
+    with how, form, contextlib.redirect_stdout(io.StringIO()):
         model.export(path, format=KERAS_NAMES.get(format, format), verbose=False)
 
 

@@ -12,6 +12,8 @@ from lng_keras.adopt.defaults import FORMATS as FORMATS
 # the largest output, all in float32. OpenVINO is asked for it: left to itself it runs
 # in bfloat16 where the CPU has it, and weights are stored in float16.
 TOLERANCES = {"saved_model": 1e-4, "onnx": 1e-4, "litert": 1e-4, "openvino": 5e-3}
+# Whose runtimes compute grouped normalization fastest in the form of that name.
+POOLED = ("onnx", "openvino")
 KERAS_NAMES = {"saved_model": "tf_saved_model"}
 # What each export needs beside the backend, and what checks it.
 PACKAGES: dict[str, dict[str, list[str]]] = {

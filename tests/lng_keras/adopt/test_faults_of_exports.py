@@ -7,11 +7,14 @@ import keras
 import numpy as np
 import pytest
 
+from lng_keras import GroupLayerNormalization
 from lng_keras._base.errors import UsageError
 from lng_keras.adopt import cli
 from lng_keras.adopt.export import FORMATS, export
 from lng_keras.adopt.export.formats import PACKAGES, REFUSED
+from lng_keras.adopt.export.runtimes import RUN
 from lng_keras.swap import swap_normalization
+from tests.lng_keras import reference
 
 layers = keras.layers
 BACKEND = keras.config.backend()
@@ -75,6 +78,29 @@ def test_a_subclassed_model_of_mixed_precision_is_exported_too(policy, tmp_path)
     x = np.ones((1, 4), "float32")
     model(x)
     assert export(model, tmp_path / "a", writable(QUICK), x)["difference"] < 1e-5
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+def test_what_is_exported_is_exact_at_offsets(format, tmp_path):
+    x = keras.Input((5, 24))
+    layer = GroupLayerNormalization(group_size=8)
+    model = keras.Model(x, layer(x))
+    examples = np.random.default_rng(0).normal(size=(1, 5, 24)) + 1e6
+    examples = examples.astype("float32")
+    done = export(model, tmp_path / "m", writable(format), examples, batch_size=1)
+    found = RUN[format](done["path"], examples)
+    wanted = reference.normalize(examples, None, None, 3, (2,))
+    np.testing.assert_allclose(found, wanted, atol=4e-6)
+
+
+def test_a_group_is_no_axis_of_an_onnx_file(tmp_path):
+    x = keras.Input((5, 24))
+    model = keras.Model(x, GroupLayerNormalization(group_size=8)(x))
+    path = export(model, tmp_path / "m", writable("onnx"))["path"]
+    graph = pytest.importorskip("onnx").load(path).graph
+    kinds = {node.op_type for node in graph.node}
+    assert "MatMul" in kinds
+    assert not {"ReduceMean", "Expand", "Tile"} & kinds
 
 
 def test_half_precision_is_written_on_request_with_its_tolerance(tmp_path):
