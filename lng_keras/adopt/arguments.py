@@ -48,6 +48,23 @@ def _positive_float(text):
 
 
 class _Parser(argparse.ArgumentParser):
+    """Remembers its arguments, for the completion, and errs in one line.
+
+    Attributes:
+        arguments: list of `argparse.Action`.
+        verbs: dict, name -> parser.
+    """
+
+    def __init__(self, *args, **kwargs):
+        self.arguments = []
+        self.verbs = {}
+        super().__init__(*args, **kwargs)
+
+    def add_argument(self, *args, **kwargs):
+        argument = super().add_argument(*args, **kwargs)
+        self.arguments.append(argument)
+        return argument
+
     def error(self, message):
         self.exit(2, f"error: {message}\n")
 
@@ -108,7 +125,7 @@ def _data_arguments(parser, required):
     )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _Parser:
     """The parser of the command line; `command` is the verb."""
     top = _Parser(
         prog="lng-keras", description="What LN-G costs, and whether to adopt it."
@@ -162,4 +179,5 @@ def parser() -> argparse.ArgumentParser:
         "completion", help="print what a shell reads to complete lng-keras"
     )
     completion.add_argument("shell", choices=SHELLS)
+    top.verbs.update(commands.choices)
     return top

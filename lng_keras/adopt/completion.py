@@ -1,7 +1,7 @@
 """Completion of verbs, flags, choices and files for bash, zsh and fish."""
 
-import argparse
 from collections.abc import Iterator
+from typing import Any
 
 SHELLS = ("bash", "zsh", "fish")
 _BASH = """_lng_keras() {{
@@ -29,11 +29,11 @@ complete -o nospace -o filenames -F _lng_keras lng-keras
 """
 
 
-def script(parser: argparse.ArgumentParser, shell: str) -> str:
+def script(parser: Any, shell: str) -> str:
     """The text that a shell reads to complete `lng-keras`.
 
     Args:
-        parser: of the command line, with a parser for each verb.
+        parser: of the command line, see arguments.py.
         shell: one of `SHELLS`.
     """
     verbs = dict(_verbs(parser))
@@ -61,12 +61,11 @@ def _fish(verbs):
                 yield f"{seen} -l {flag.removeprefix('--')}{values}"
 
 
-def _verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
+def _verbs(parser: Any) -> Iterator[tuple[str, list[str]]]:
     """Yields each verb and its words, `--flag=value` for each choice there is."""
-    [verbs] = (a for a in parser._actions if isinstance(a.choices, dict))
-    for verb, inside in dict(verbs.choices or {}).items():
+    for verb, inside in parser.verbs.items():
         words: list[str] = []
-        for action in inside._actions:
+        for action in inside.arguments:
             values = list(action.choices or [""])
             if not action.option_strings:
                 words += filter(None, values)
