@@ -1,19 +1,21 @@
-"""The arguments of python -m lng_keras."""
+"""The arguments of lng-keras, which is also python -m lng_keras. Imports no Keras."""
 
 import argparse
 
+from lng_keras.adopt.completion import SHELLS
 from lng_keras.adopt.defaults import (
     BATCH_SIZE,
     EPOCHS,
     EXAMPLES,
     FINALISTS,
+    FORMATS,
     GROUP_SIZES,
     LATENCY_BATCHES,
     LEARNING_RATE,
+    PIXELS,
     SEEDS,
 )
-from lng_keras.adopt.export import FORMATS
-from lng_keras.adopt.trainings import PIXELS
+from lng_keras.version import __version__
 
 
 def _sizes(text):
@@ -47,6 +49,23 @@ def _positive_float(text):
 
 
 class _Parser(argparse.ArgumentParser):
+    """Remembers its arguments, for the completion, and errs in one line.
+
+    Attributes:
+        arguments: list of `argparse.Action`.
+        verbs: dict, name -> parser.
+    """
+
+    def __init__(self, *args, **kwargs):
+        self.arguments = []
+        self.verbs = {}
+        super().__init__(*args, **kwargs)
+
+    def add_argument(self, *args, **kwargs):
+        argument = super().add_argument(*args, **kwargs)
+        self.arguments.append(argument)
+        return argument
+
     def error(self, message):
         self.exit(2, f"error: {message}\n")
 
@@ -96,15 +115,14 @@ def _data_arguments(parser, required):
     parser.add_argument(
         "--examples",
         type=_positive,
-        default=EXAMPLES,
-        help="use at most so many, validation included (default: %(default)s)",
+        help=f"use at most so many, validation included (default: {EXAMPLES})",
     )
     parser.add_argument(
         "--pixels",
         choices=("auto", *PIXELS),
-        default="auto",
-        help="how the model takes images of bytes; auto: as module:function says by an "
-        "attribute `pixels`, else 0..255 if it has a Rescaling layer, else 0..1",
+        help="how the model takes images of bytes; auto, the default: as "
+        "module:function says by an attribute `pixels`, else 0..255 if it has a "
+        "Rescaling layer, else 0..1",
     )
 
 
@@ -135,8 +153,13 @@ def _placement_arguments(parser):
     )
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    top = _Parser(prog="python -m lng_keras", description=description)
+def parser() -> _Parser:
+    """The parser of the command line; `command` is the verb."""
+    top = _Parser(
+        prog="lng-keras", description="What LN-G costs, and whether to adopt it."
+    )
+    version = f"lng-keras {__version__}"
+    top.add_argument("--version", action="version", version=version)
     commands = top.add_subparsers(dest="command", required=True)
     cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
     cost.add_argument("model", help=".keras file or module:function, such as zoo:vit")
@@ -173,7 +196,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
     export.add_argument("model", help=".keras file or module:function, such as zoo:vit")
-    export.add_argument("--format", required=True, help=f"one of {', '.join(FORMATS)}")
+    export.add_argument("--format", required=True, choices=FORMATS, help="of the file")
     export.add_argument("--output", required=True, help="file to write")
+    export.add_argument(
+        "--half",
+        action="store_true",
+        help="write a model of mixed precision as it computes; default: in float32",
+    )
     _imports(export)
+    completion = commands.add_parser(
+        "completion", help="print what a shell reads to complete lng-keras"
+    )
+    completion.add_argument("shell", choices=SHELLS)
+    top.verbs.update(commands.choices)
     return top

@@ -24,6 +24,7 @@ def swap_normalization(
     where: Where = None,
     over_space: bool | None = None,
     indivisible: str = "nearest",
+    in_place: bool = False,
 ) -> tuple[keras.layers.Layer, SwapReport]:
     """Returns a copy of `model` with its normalizations replaced, and a report.
 
@@ -33,7 +34,9 @@ def swap_normalization(
     like any model, provided that `lng_keras.swap` is imported where it is loaded.
 
     Models and layers that make their layers themselves come back as instances of
-    their class whose config records the swap; their own config must rebuild them.
+    their class whose config records the swap. Where their own config does not rebuild
+    them they are copied without their constructor; of such a copy only the weights can
+    be saved.
 
     Args:
         model: built `keras.Model`, or a built layer.
@@ -58,6 +61,8 @@ def swap_normalization(
             divisor of the channels nearest to the size asked for, in ratio, the
             smaller of two as near, and never below 3 unless statistics are over
             space as well; "refuse" raises and names the layer.
+        in_place: bool, exchange the normalizations of `model` itself, for a model that
+            cannot be copied, or is too large to. A compiled model is compiled anew.
 
     Returns:
         `(model, report)`; the report is a `SwapReport`.
@@ -66,9 +71,11 @@ def swap_normalization(
         ValueError: if the model is not built or has no normalization, or `where`
             selects none, or an argument is out of range or has no effect with this
             `to`, or groups do not fit under "refuse".
-        RuntimeError: if the config of a subclassed layer does not rebuild it.
+        RuntimeError: if a layer can neither be rebuilt nor copied; `in_place=True`
+            is what is left.
     """
-    return _apply(
+    apply = _exchange if in_place else _apply
+    return apply(
         model, *plan(model, to, group_size, groups, where, over_space, indivisible)
     )
 
@@ -203,9 +210,61 @@ def _channels(norm):
 
 
 def _apply(model, rows, made, originals, problem=""):
-    swaps = {steps: serialize(layer) for steps, layer in made.items()}
     replaced = {id(norm.layer) for norm in originals.values()}
-    saved = {
+    saved = _saved(originals)
+    used = [model, *(layer for _, layer in walk(model)), *made.values()]
+    with saving.custom_object_scope(_scope(map(type, used))):
+        try:
+            new, carried = _copy(model, made, replaced, constructors=True)
+        except Exception:  # of a constructor or a config that tell something else
+            try:
+                new, carried = _copy(model, made, replaced, constructors=False)
+            except Exception as error:
+                raise RuntimeError(
+                    f"{type(model).__name__} {model.name!r} cannot be copied: "
+                    f"{' '.join(str(error).split())[:200]}. swap_normalization(..., "
+                    "in_place=True) exchanges the normalizations of the model itself."
+                ) from error
+    return new, _report(rows, originals, carried, saved, problem)
+
+
+def _copy(model, made, replaced, constructors):
+    """Returns the swapped copy and what `copy_weights` carried to it."""
+    new = rebuild.rebuild(model, _serialized(made), {}, constructors)
+    if not new.built:
+        new.build_from_config(model.get_build_config())
+        new.built = True  # which Keras leaves to the first call of a model
+    compiled = getattr(model, "compiled", False)
+    if compiled and not rebuild.is_plain(model) and not new.compiled:
+        new.compile_from_config(model.get_compile_config())
+    transfer.rename(model, new)
+    return new, transfer.copy_weights(model, new, replaced)
+
+
+def _exchange(model, rows, made, originals, problem):
+    saved = _saved(originals)
+    used = [model, *(layer for _, layer in walk(model)), *made.values()]
+    with saving.custom_object_scope(_scope(map(type, used))):
+        exchanged = rebuild.exchange_in_place(model, _serialized(made))
+    carried = {
+        id(norm.layer): transfer.copy_norm(norm.layer, exchanged[id(norm.layer)])
+        for norm in originals.values()
+    }
+    if getattr(model, "compiled", False):
+        model.compile_from_config(model.get_compile_config())
+    for function in ("train_function", "test_function", "predict_function"):
+        if hasattr(model, function):
+            setattr(model, function, None)  # of the old layers
+    return model, _report(rows, originals, carried, saved, problem)
+
+
+def _serialized(made):
+    return {steps: serialize(layer) for steps, layer in made.items()}
+
+
+def _saved(originals):
+    """What `restore` needs: path -> (class, serialized, weights)."""
+    return {
         path: (
             type(norm.layer),
             serialize(norm.layer),
@@ -213,16 +272,9 @@ def _apply(model, rows, made, originals, problem=""):
         )
         for path, norm in originals.items()
     }
-    used = [model, *(layer for _, layer in walk(model)), *made.values()]
-    with saving.custom_object_scope(_scope(map(type, used))):
-        new = rebuild.rebuild(model, swaps, {})
-        if not new.built:
-            new.build_from_config(model.get_build_config())
-            new.built = True  # which Keras leaves to the first call of a model
-            if getattr(model, "compiled", False):
-                new.compile_from_config(model.get_compile_config())
-    transfer.rename(model, new)
-    carried = transfer.copy_weights(model, new, replaced)
+
+
+def _report(rows, originals, carried, saved, problem):
     for row in rows:
         if row.status == REPLACED:
             result = carried[id(originals[row.path].layer)]
@@ -232,7 +284,7 @@ def _apply(model, rows, made, originals, problem=""):
                     f"{row.path!r} is {norms.label(result.layer)} in the rebuilt model "
                     f"instead of {row.after}. Its config must rebuild it."
                 )
-    return new, SwapReport(rows, lambda model: restore(model, saved), problem)
+    return SwapReport(rows, lambda model: restore(model, saved), problem)
 
 
 def _scope(classes):

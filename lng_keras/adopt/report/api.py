@@ -186,7 +186,10 @@ def _refuse_what_needs_placements(forms, max_latency):
 def _data(data, model, examples, data_dir, say):
     if isinstance(data, str):
         say(f"loading data {data}")
-        return inputs.load_data(data, model, examples, data_dir)
+        loaded = inputs.load_data(data, model, examples, data_dir)
+        counts = f"{len(loaded.x):,} to train, {len(loaded.x_val):,} to validate"
+        say(f"{loaded.description}: {counts}")
+        return loaded
     x, y, x_val, y_val = (np.asarray(part) for part in data)
     description = "arrays given"
     loaded = inputs.Data(x, np.squeeze(y), x_val, np.squeeze(y_val), description)

@@ -182,8 +182,6 @@ def test_augmentation_fits_the_labels(changes, wanted):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "vgg"}, "--model=vgg is unknown; known: vit"),
-        ({"export": ("pickle",)}, "Known: saved_model"),
         (
             {"distribute": "multi_worker", "search_group_size": ("4",)},
             "--search_group_size runs on one worker",
