@@ -63,7 +63,6 @@ def main(argv):
         os.environ["LNG_KERAS_DATA_DIR"] = str(
             pathlib.Path(FLAGS.data_dir).expanduser().resolve()
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         page, output = reproduce(table, budget, FLAGS.seeds, FLAGS.only, FLAGS.output)
         print(page)

@@ -15,7 +15,7 @@ import sys
 import time
 
 from zoo.errors import fail, in_one_line
-from zoo.training import flags
+from zoo.training import early, flags
 
 # Keras and its backend take seconds to import: they wait until the flags are read.
 
@@ -23,11 +23,13 @@ from zoo.training import flags
 def main(argv):
     started = time.time()
     settings, given = flags.parse(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in ("tensorflow", "jax", "torch"):
         fail(f"KERAS_BACKEND={backend} does not train; give tensorflow, jax or torch")
     with in_one_line():
+        early.check(settings, given, argv)
+        import lng_keras  # noqa: F401, before Keras: it quiets TensorFlow
+
         if settings.evaluate:
             from zoo.training import saved
 

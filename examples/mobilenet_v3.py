@@ -2,6 +2,12 @@
 
 python -m lng_keras poc --model=examples.mobilenet_v3:build --data=zoo:cifar10_sample \\
     --examples=2000 --output=report
+
+Which of its 34 norms to replace; with --data=cifar10 --examples=20000 --epochs=20
+--seeds=5 in hours instead of minutes, and worth quoting:
+
+python -m lng_keras poc --model=examples.mobilenet_v3:build --data=zoo:cifar10_sample \\
+    --examples=2000 --placements=auto --output=report
 """
 
 import keras

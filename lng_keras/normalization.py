@@ -48,7 +48,9 @@ class GroupLayerNormalization(keras.layers.Layer):
         beta_constraint, gamma_constraint: constraints or None.
         **kwargs: of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input: `(batch, ..., c)` of any rank >= 2; every size but `c` may be unknown.
+    Input: `(batch, ..., c)` of any rank >= 2; every size but `c` may be unknown. One
+    layer takes several ranks if `axis` means the same on them: counted from the end,
+    or 1.
     Output: the same shape, in the compute dtype. Statistics are computed in
     float32 or wider and hold float32's precision for inputs of any offset.
 
@@ -106,11 +108,8 @@ class GroupLayerNormalization(keras.layers.Layer):
             input_shape, axes, self.groups, self.group_size, self.subtract_mean
         )
         self._spec = Spec(groups, axes, self.epsilon, self.subtract_mean)
-        channel_axis = axes[-1]
-        channels = input_shape[channel_axis]
-        self.input_spec = keras.layers.InputSpec(
-            ndim=len(input_shape), axes={channel_axis: channels}
-        )
+        channels = input_shape[axes[-1]]
+        self.input_spec = self._takes(len(input_shape), channels)
         if self.scale:
             self.gamma = self.add_weight(
                 shape=(channels,),
@@ -130,6 +129,18 @@ class GroupLayerNormalization(keras.layers.Layer):
                 autocast=False,
             )
 
+    def _takes(self, rank, channels):
+        """What `call` takes: inputs of every rank on which `axis` means the same.
+
+        Axes counted from the end do on any rank, and so does the first after the batch,
+        where channels come first; `(1, 2, 3)` are space and channels on one rank only.
+        """
+        axes = self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
+        if max(axes) < 0 or tuple(axes) == (1,):
+            least = 1 - min(axes) if max(axes) < 0 else 2
+            return keras.layers.InputSpec(min_ndim=least, axes={axes[-1]: channels})
+        return keras.layers.InputSpec(ndim=rank, axes={axes[-1] % rank: channels})
+
     def call(self, inputs):
         # Not below the compute dtype either: a float16 input under a float32
         # policy is not rounded to float16 on its way out.
@@ -138,7 +149,9 @@ class GroupLayerNormalization(keras.layers.Layer):
             ops.cast(inputs, dtype),
             self.gamma,
             self.beta,
-            self._spec,
+            self._spec._replace(
+                axes=functional.resolve_axes(self.axis, len(inputs.shape))
+            ),
         )
         return ops.cast(outputs, self.compute_dtype)
 

@@ -19,7 +19,11 @@ import xml.etree.ElementTree
 from typing import NamedTuple
 
 from tests import coverage
-from tests.backends import BACKENDS, EXCUSED
+
+try:
+    from tests.backends import BACKENDS, EXCUSED
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}: pip install '.[train,jax,torch,test]'")
 
 ROOT = pathlib.Path(__file__).parent.parent
 _SCRIPTS = pathlib.Path(sys.executable).parent

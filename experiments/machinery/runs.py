@@ -15,6 +15,7 @@ import sys
 
 from experiments.machinery import files
 from zoo.errors import DIVERGED
+from zoo.training.settings import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "runs" / "reproduce"
@@ -136,8 +137,8 @@ def _published(flags):
 
 def _train(flags, folder, backend):
     """Runs train.py to its end. Returns why it diverged, or None."""
-    line = [*arguments(flags), f"--run_dir={folder}", "--resume"]
-    if os.environ.get("LNG_KERAS_DATA_DIR"):
+    line = [*arguments(flags), f"--run_dir={folder}", "--resume_or_start"]
+    if os.environ.get("LNG_KERAS_DATA_DIR") and _reads_folder(flags):
         line.append(f"--data_dir={os.environ['LNG_KERAS_DATA_DIR']}")
     environment = dict(os.environ)
     if backend is not None:
@@ -166,6 +167,11 @@ def _train(flags, folder, backend):
     if child.returncode in (130, 143):  # train.py was asked to stop, and so are we
         raise KeyboardInterrupt
     raise RunFailed(f"{last} (exit status {child.returncode}, {folder / 'train.log'})")
+
+
+def _reads_folder(flags):
+    """Whether the data of a run are not those in the repository."""
+    return flags.get("dataset", Settings.dataset) != Settings.dataset
 
 
 def _environment(folder):

@@ -155,7 +155,7 @@ def ours(name, model, batch_size, cores):
     import numpy as np
 
     import zoo
-    from zoo.devices import tensorflow_cpu
+    from zoo.devices import cpu
     from zoo.training import optimization
 
     if model == "vit_ti":
@@ -171,8 +171,7 @@ def ours(name, model, batch_size, cores):
         jit_compile=compiled,
         **{name: settings[name] for name in (*names, "clip_norm")},
     )
-    if backend == "tensorflow" and not compiled:
-        tensorflow_cpu.speed_up(network)
+    cpu.speed_up(network, compiled)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
     y = np.eye(10, dtype="float32")[rng.integers(0, 10, batch_size)]

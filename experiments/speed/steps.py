@@ -70,7 +70,7 @@ def step(model, norm, batch_size):
     import numpy as np
 
     import zoo
-    from zoo.devices import tensorflow_cpu
+    from zoo.devices import cpu
 
     keras.utils.set_random_seed(0)
     network = zoo.build(model, norm=norm)
@@ -78,8 +78,7 @@ def step(model, norm, batch_size):
     backend = keras.backend.backend()
     compiled = backend == "jax" or (backend, model) == ("tensorflow", "vit")
     network.compile("sgd", loss, jit_compile=compiled)
-    if backend == "tensorflow" and not compiled:
-        tensorflow_cpu.speed_up(network)
+    cpu.speed_up(network, compiled)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
     y = rng.integers(0, 10, batch_size)

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from experiments.machinery import files, plots
+from lng_keras._base.extras import needed
 from lng_keras.construction import ExactLNNet, LNNetClassifier, plan_layers, verify
 
 _DRAWS = [(10, 2), (20, 2), (40, 2), (60, 2), (30, 3), (60, 3), (30, 10), (60, 10)]
@@ -19,6 +20,7 @@ _FEATURES = 5
 
 def run(budget, seeds, output, parts=("draws", "reach", "shatter")):
     """Writes `construction_*.csv` and `construction.png`."""
+    needed("flint", "exact")  # asked for after minutes, else
     output = pathlib.Path(output)
     if "draws" in parts:
         draws(budget, output)

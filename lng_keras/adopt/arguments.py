@@ -1,18 +1,21 @@
-"""The arguments of python -m lng_keras."""
+"""The arguments of lng-keras, which is also python -m lng_keras. Imports no Keras."""
 
 import argparse
 
+from lng_keras.adopt.completion import SHELLS
 from lng_keras.adopt.defaults import (
     BATCH_SIZE,
     EPOCHS,
     EXAMPLES,
+    FINALISTS,
+    FORMATS,
     GROUP_SIZES,
     LATENCY_BATCHES,
     LEARNING_RATE,
+    PIXELS,
     SEEDS,
 )
-from lng_keras.adopt.export import FORMATS
-from lng_keras.adopt.trainings import PIXELS
+from lng_keras.version import __version__
 
 
 def _sizes(text):
@@ -46,6 +49,23 @@ def _positive_float(text):
 
 
 class _Parser(argparse.ArgumentParser):
+    """Remembers its arguments, for the completion, and errs in one line.
+
+    Attributes:
+        arguments: list of `argparse.Action`.
+        verbs: dict, name -> parser.
+    """
+
+    def __init__(self, *args, **kwargs):
+        self.arguments = []
+        self.verbs = {}
+        super().__init__(*args, **kwargs)
+
+    def add_argument(self, *args, **kwargs):
+        argument = super().add_argument(*args, **kwargs)
+        self.arguments.append(argument)
+        return argument
+
     def error(self, message):
         self.exit(2, f"error: {message}\n")
 
@@ -95,20 +115,51 @@ def _data_arguments(parser, required):
     parser.add_argument(
         "--examples",
         type=_positive,
-        default=EXAMPLES,
-        help="use at most so many, validation included (default: %(default)s)",
+        help=f"use at most so many, validation included (default: {EXAMPLES})",
     )
     parser.add_argument(
         "--pixels",
         choices=("auto", *PIXELS),
-        default="auto",
-        help="how the model takes images of bytes; auto: as module:function says by an "
-        "attribute `pixels`, else 0..255 if it has a Rescaling layer, else 0..1",
+        help="how the model takes images of bytes; auto, the default: as "
+        "module:function says by an attribute `pixels`, else 0..255 if it has a "
+        "Rescaling layer, else 0..1",
     )
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    top = _Parser(prog="python -m lng_keras", description=description)
+def _placements(text):
+    names = tuple(part for part in text.split(",") if part)
+    return "auto" if names in ((), ("auto",)) else names
+
+
+def _placement_arguments(parser):
+    parser.add_argument(
+        "--placements",
+        type=_placements,
+        help="search which norms to replace: all, linear (nothing nonlinear before the "
+        "next linear map), residual (goes into an addition) or patterns, such as "
+        "all,linear,'stage2*'; auto: the first three; without it, all norms",
+    )
+    parser.add_argument(
+        "--max_latency",
+        type=_positive_float,
+        help="with --placements: train nothing slower than this times the model as it "
+        "is, such as 1.1",
+    )
+    parser.add_argument(
+        "--finalists",
+        type=_positive,
+        default=FINALISTS,
+        help="with --placements: how many to compare (default: %(default)s)",
+    )
+
+
+def parser() -> _Parser:
+    """The parser of the command line; `command` is the verb."""
+    top = _Parser(
+        prog="lng-keras", description="What LN-G costs, and whether to adopt it."
+    )
+    version = f"lng-keras {__version__}"
+    top.add_argument("--version", action="version", version=version)
     commands = top.add_subparsers(dest="command", required=True)
     cost = commands.add_parser("cost", help="parameters, FLOPs, memory and latency")
     cost.add_argument("model", help=".keras file or module:function, such as zoo:vit")
@@ -141,10 +192,21 @@ def parser(description: str) -> argparse.ArgumentParser:
     ):
         poc.add_argument(flag, type=kind, default=default, help="default: %(default)s")
     _common(poc)
+    _placement_arguments(poc)
     poc.set_defaults(output="report")
     export = commands.add_parser("export", help="a model for production, checked")
     export.add_argument("model", help=".keras file or module:function, such as zoo:vit")
-    export.add_argument("--format", required=True, help=f"one of {', '.join(FORMATS)}")
+    export.add_argument("--format", required=True, choices=FORMATS, help="of the file")
     export.add_argument("--output", required=True, help="file to write")
+    export.add_argument(
+        "--half",
+        action="store_true",
+        help="write a model of mixed precision as it computes; default: in float32",
+    )
     _imports(export)
+    completion = commands.add_parser(
+        "completion", help="print what a shell reads to complete lng-keras"
+    )
+    completion.add_argument("shell", choices=SHELLS)
+    top.verbs.update(commands.choices)
     return top

@@ -1,8 +1,10 @@
-"""python -m lng_keras cost | poc | export: what LN-G costs, and whether to adopt it.
+"""lng-keras cost | poc | export: what LN-G costs, and whether to adopt it.
 
-python -m lng_keras cost model.keras --group_size=4,8,16
-python -m lng_keras poc --model=model.keras --data=images/ --output=report/
-python -m lng_keras export model.keras --format=onnx --output=model.onnx
+lng-keras cost model.keras --group_size=4,8,16
+lng-keras poc --model=model.keras --data=images/ --output=report/
+lng-keras export model.keras --format=onnx --output=model.onnx
+
+`python -m lng_keras` is the same. Both come here by `lng_keras/__main__.py`.
 """
 
 import argparse
@@ -13,7 +15,16 @@ from collections.abc import Sequence
 
 from lng_keras._base import files
 from lng_keras._base.errors import UsageError
-from lng_keras.adopt import cost, export, inputs, models, report, trainings
+from lng_keras.adopt import (
+    cost,
+    defaults,
+    early,
+    export,
+    inputs,
+    models,
+    report,
+    trainings,
+)
 from lng_keras.adopt.arguments import parser
 from lng_keras.swap import find_normalizations
 
@@ -72,11 +83,18 @@ def run_poc(arguments: argparse.Namespace) -> None:
 def run_export(arguments: argparse.Namespace) -> None:
     export.check(arguments.format)  # before a model is loaded
     model = models.load_model(arguments.model, arguments.imports)
-    done = export.export(model, arguments.output, arguments.format)
+    done = export.export(model, arguments.output, arguments.format, half=arguments.half)
     print(
         f"{done['path']}: {done['bytes'] / 1e6:.3g} MB, outputs differ from Keras' by "
         f"{done['difference']:.1g} (accepted: {done['tolerance']:.1g})"
     )
+
+
+def _fill_in(arguments):
+    """Gives what has an effect with other arguments alone its default."""
+    for name, value in (("examples", defaults.EXAMPLES), ("pixels", "auto")):
+        if getattr(arguments, name, value) is None:
+            setattr(arguments, name, value)
 
 
 _VERBS = {"cost": run_cost, "poc": run_poc, "export": run_export}
@@ -84,9 +102,11 @@ _VERBS = {"cost": run_cost, "poc": run_poc, "export": run_export}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns the exit status."""
-    arguments = parser(__doc__.splitlines()[0]).parse_args(argv)
+    arguments = parser().parse_args(argv)
     sys.path.insert(0, os.getcwd())  # for module:function and --import
     try:
+        early.check(arguments)
+        _fill_in(arguments)
         _VERBS[arguments.command](arguments)
     except (UsageError, ImportError) as error:
         trainings.to_stderr(f"error: {' '.join(str(error).split())}")

@@ -1,7 +1,6 @@
 """Turns what the user names into a model, and says what the model takes."""
 
 import importlib
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +8,7 @@ import keras
 
 from lng_keras._base import saved_model
 from lng_keras._base.errors import UsageError
+from lng_keras.adopt import early
 
 
 def load_model(name: str, imports: Iterable[str] = ()) -> keras.Model:
@@ -27,9 +27,8 @@ def load_model(name: str, imports: Iterable[str] = ()) -> keras.Model:
     """
     for module in imports:
         _import(module)
-    if _is_file(name):
-        if not os.path.isfile(name):
-            raise UsageError(f"No such model file: {name}")
+    early.check_model(name)
+    if early.is_file(name):
         return saved_model.load(
             name,
             instead="save it again with model.save()",
@@ -38,8 +37,6 @@ def load_model(name: str, imports: Iterable[str] = ()) -> keras.Model:
             code="make the function a registered layer, or give "
             "--model=module:function",
         )
-    if ":" not in name:
-        raise UsageError(f"No model {name!r}: give a .keras file or module:function.")
     build = function(name)
     keras.utils.set_random_seed(0)  # the same weights each time, to continue with
     model = build()
@@ -52,7 +49,7 @@ def load_model(name: str, imports: Iterable[str] = ()) -> keras.Model:
 
 def known_pixels(name: str | None) -> str | None:
     """Returns the attribute `pixels` of `module:function`, or None."""
-    if not name or _is_file(name):
+    if not name or early.is_file(name):
         return None
     return getattr(function(name), "pixels", None)
 
@@ -73,10 +70,6 @@ def function(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{name} is no function but a {type(found).__name__}.")
     return found
-
-
-def _is_file(name):
-    return os.path.exists(name) or name.endswith((".keras", ".h5"))
 
 
 def _import(module):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lng_keras._base.extras import needed
-from lng_keras.adopt.trainings import AS_IS
+from lng_keras.adopt.trainings import AS_IS, label
 
 ADOPT, REJECT, NO_DIFFERENCE, TOO_EARLY = "adopt", "reject", "none", "early"
 
@@ -21,12 +21,14 @@ class Verdict:
         label: str, the answer in a few words.
         headline: str, the recommendation in a sentence or two.
         sureness: str, what its certainty rests on.
+        best: str, the candidate it speaks of.
     """
 
     kind: str
     label: str
     headline: str
     sureness: str
+    best: str
 
 
 def differences(
@@ -130,29 +132,28 @@ def recommend(
             "more epochs or a trained model."
         )
         if better:
-            text += (
-                f" In this short training group size {best} is ahead by {gain}{cost}."
-            )
-        return Verdict(TOO_EARLY, "Too little training to tell", text, sure)
+            text += f" In this short training {label(best)} is ahead by {gain}{cost}."
+        return Verdict(TOO_EARLY, "Too little training to tell", text, sure, best)
     if better:
-        text = f"Group size {best}: {gain} of validation accuracy{cost}."
+        first = label(best)
+        text = f"{first[0].upper()}{first[1:]}: {gain} of validation accuracy{cost}."
         rivals = _rivals(results, best, better)
         if rivals:
             text += f" It cannot be told from {_sizes(rivals)}."
-        return Verdict(ADOPT, f"Adopt LN-G with group size {best}", text, sure)
+        return Verdict(ADOPT, f"Adopt LN-G with {first}", text, sure, best)
     if not open_:
         text = (
             "Every group size tried is visibly worse after the same training; the "
             f"least bad is {best} with {gain}{cost}."
         )
-        return Verdict(REJECT, "Do not adopt LN-G here as it is", text, sure)
+        return Verdict(REJECT, "Do not adopt LN-G here as it is", text, sure, best)
     text = (
         "No reason to switch yet: the model's own normalization and LN-G"
         + (f" with {_sizes(open_)}" if worse else "")
-        + f" cannot be told apart; the closest call is group size {best} with "
+        + f" cannot be told apart; the closest call is {label(best)} with "
         f"{gain}{cost}. More seeds, epochs or validation examples would tell."
     )
-    return Verdict(NO_DIFFERENCE, "No difference is visible", text, sure)
+    return Verdict(NO_DIFFERENCE, "No difference is visible", text, sure, best)
 
 
 def _learned(runs, chance):
@@ -170,17 +171,20 @@ def _rivals(results, best, better):
 def _sizes(names):
     *first, last = names
     if not first:
-        return f"group size {last}"
-    return f"group sizes {', '.join(first)} and {last}"
+        return label(last)
+    kind = "group sizes " if last.isdigit() else ""
+    separator = ", " if last.isdigit() else "; "
+    return f"{kind}{separator.join(first)} and {last}"
 
 
 def _sureness(found, best, examples):
     seeds = found[AS_IS]["seeds"]
     f = found[best]
+    all_ = "sizes" if best.isdigit() else "candidates"
     text = (
         f"{examples:,} validation examples, {seeds} seed{'s' if seeds > 1 else ''} "
-        f"each. For group size {best} a difference counts as visible beyond "
-        f"{100 * f['limit']:.1f} points (5 % over all sizes together, from the "
+        f"each. For {label(best)} a difference counts as visible beyond "
+        f"{100 * f['limit']:.1f} points (5 % over all {all_} together, from the "
         "examples"
     )
     if seeds == 1:

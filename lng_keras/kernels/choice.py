@@ -21,11 +21,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from lng_keras.kernels import reference
+from lng_keras.kernels import pooled, reference
 from lng_keras.kernels.spec import Spec, Tensor, space_and_channels, weight_tensor
 
 _FAST = ("jax", "tensorflow", "torch")
-NAMES = ("auto", "reference", "pallas", "triton", "compiled")
+NAMES = ("auto", "reference", "pooled", "pallas", "triton", "compiled")
 _chosen = "auto"
 _of_backend: Callable[..., Tensor] | None = None
 
@@ -38,10 +38,13 @@ def normalize(x: Tensor, gamma: Any, beta: Any, spec: Spec) -> Tensor:
     """
     if len(x.shape) >= 5 and space_and_channels(x, spec) is None:
         return _normalize_reordered(x, gamma, beta, spec)
+    if _chosen == "pooled" and pooled.supports(x, spec):
+        return pooled.normalize(x, weight_tensor(gamma), weight_tensor(beta), spec)
     if _chosen == "reference" or _of_backend is None:
         gamma, beta = weight_tensor(gamma), weight_tensor(beta)
         return reference.normalize(x, gamma, beta, spec)
-    return _of_backend(x, gamma, beta, spec, _chosen)
+    kernel = "auto" if _chosen == "pooled" else _chosen
+    return _of_backend(x, gamma, beta, spec, kernel)
 
 
 def _imported():
@@ -78,7 +81,8 @@ def use(name: str) -> Iterator[None]:
     """Chooses the form for what is traced or run inside the `with` block.
 
     Args:
-        name: "auto"; "reference", the plain form; "pallas" or "triton", the kernel for
+        name: "auto"; "reference", the plain form; "pooled", for runtimes of exported
+            models, where it pays; "pallas" or "triton", the kernel for
             a TPU or a GPU, which is interpreted where there is none: for tests;
             "compiled", on TensorFlow, that XLA compiles each norm by itself wherever
             that pays, also in graphs that might be saved.

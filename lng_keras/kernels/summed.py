@@ -32,9 +32,9 @@ def forward(
     rows, groups = rows_of(x, spec), spec.groups
     u, mean = _pivoted(rows, spec), None
     if spec.subtract_mean:
-        mean = over_groups(ops.mean(u, axis=1, keepdims=True), groups)
+        mean = over_groups(over_space(u), groups)
         u = u - mean
-    variance = over_groups(ops.mean(u * u, axis=1, keepdims=True), groups)
+    variance = over_groups(over_space(u * u), groups)
     inverse = ops.rsqrt(variance + spec.epsilon)
     y = u * (inverse if gamma is None else inverse * ops.cast(gamma, u.dtype))
     if beta is not None:
@@ -64,8 +64,8 @@ def pull(
     if mean is not None:
         u = u - mean
     dy = rows_of(dy, spec)
-    along = ops.mean(dy * u, axis=1, keepdims=True)
-    level = ops.mean(dy, axis=1, keepdims=True)
+    along = over_space(dy * u)
+    level = over_space(dy)
     dx = None
     if wanted[0]:
         weight = inverse if gamma is None else inverse * ops.cast(gamma, u.dtype)
@@ -94,6 +94,18 @@ def _pivoted(rows, spec):
         return rows
     first = rows[:, :1, :: rows.shape[-1] // spec.groups]
     return rows - spread(first, rows.shape[-1])
+
+
+def over_space(values: Tensor) -> Tensor:
+    """The mean of `(n, s, c)` over `s`, `(n, 1, c)`: of blocks first, then of those.
+
+    TensorFlow adds up an axis that is not the last one number after another. Numbers on
+    a coarse grid, as large ones are, then round the same way again and again.
+    """
+    positions, channels = values.shape[1:]
+    block = next(b for b in range(math.isqrt(positions), 0, -1) if not positions % b)
+    blocks = ops.reshape(values, (-1, positions // block, block, channels))
+    return ops.mean(ops.mean(blocks, axis=2), axis=1, keepdims=True)
 
 
 def over_groups(values: Tensor, groups: int) -> Tensor:

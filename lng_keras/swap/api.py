@@ -1,6 +1,7 @@
 """`swap_normalization`: plans a swap, rebuilds the model and carries the weights."""
 
-from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,8 +9,11 @@ from keras import saving
 
 from lng_keras.normalization import GroupLayerNormalization
 from lng_keras.swap import norms, rebuild, replacement, targets, transfer
+from lng_keras.swap.placement import placements
 from lng_keras.swap.report import KEPT, LEFT_OUT, REPLACED, Row, SwapReport
-from lng_keras.swap.walk import Steps, matches, text, walk
+from lng_keras.swap.serialized import serialize
+from lng_keras.swap.walk import Steps, text, walk
+from lng_keras.swap.where import Where, check, matches
 
 
 def swap_normalization(
@@ -17,9 +21,10 @@ def swap_normalization(
     to: replacement.Target = GroupLayerNormalization,
     group_size: replacement.Count = None,
     groups: replacement.Count = None,
-    where: str | Iterable[str] | Callable[[norms.Norm], Any] | None = None,
+    where: Where = None,
     over_space: bool | None = None,
     indivisible: str = "nearest",
+    in_place: bool = False,
 ) -> tuple[keras.layers.Layer, SwapReport]:
     """Returns a copy of `model` with its normalizations replaced, and a report.
 
@@ -29,7 +34,9 @@ def swap_normalization(
     like any model, provided that `lng_keras.swap` is imported where it is loaded.
 
     Models and layers that make their layers themselves come back as instances of
-    their class whose config records the swap; their own config must rebuild them.
+    their class whose config records the swap. Where their own config does not rebuild
+    them they are copied without their constructor; of such a copy only the weights can
+    be saved.
 
     Args:
         model: built `keras.Model`, or a built layer.
@@ -42,9 +49,11 @@ def swap_normalization(
         group_size: int, channels of a group, or a function from a norm to it.
             Default 8.
         groups: int or function, the number of groups instead.
-        where: which to replace: a pattern such as "stage2*" or a list of them,
-            matched against paths and layer names, or a function from a norm to a
-            bool. None: all.
+        where: which to replace. A pattern such as "stage2*", matched against paths
+            and layer names; or "linear": those whose output meets no nonlinearity
+            before the next linear map; or "residual": those whose output goes into
+            an addition and nowhere else; or a list of these; or a function from a
+            norm to a bool. None: all.
         over_space: None: statistics over the axes the replaced norm has them over
             (BatchNormalization: each position by itself). True: over space as well.
             False: each position by itself.
@@ -52,22 +61,50 @@ def swap_normalization(
             divisor of the channels nearest to the size asked for, in ratio, the
             smaller of two as near, and never below 3 unless statistics are over
             space as well; "refuse" raises and names the layer.
+        in_place: bool, exchange the normalizations of `model` itself, for a model that
+            cannot be copied, or is too large to. A compiled model is compiled anew.
 
     Returns:
         `(model, report)`; the report is a `SwapReport`.
 
     Raises:
-        ValueError: if the model is not built or has no normalization, or an
-            argument is out of range or has no effect with this `to`, or groups do
-            not fit under "refuse".
-        RuntimeError: if the config of a subclassed layer does not rebuild it.
+        ValueError: if the model is not built or has no normalization, or `where`
+            selects none, or an argument is out of range or has no effect with this
+            `to`, or groups do not fit under "refuse".
+        RuntimeError: if a layer can neither be rebuilt nor copied; `in_place=True`
+            is what is left.
+    """
+    apply = _exchange if in_place else _apply
+    return apply(
+        model, *plan(model, to, group_size, groups, where, over_space, indivisible)
+    )
+
+
+def plan(
+    model: keras.layers.Layer,
+    to: replacement.Target = GroupLayerNormalization,
+    group_size: replacement.Count = None,
+    groups: replacement.Count = None,
+    where: Where = None,
+    over_space: bool | None = None,
+    indivisible: str = "nearest",
+) -> tuple[list[Row], dict[Steps, keras.layers.Layer], dict[str, norms.Norm], str]:
+    """What `swap_normalization` with these arguments would do.
+
+    Returns:
+        `(rows, made, originals, problem)`: one row a normalization; the new layers,
+        not built, and those they replace; and why it cannot be told what follows
+        some, or "".
     """
     _check(model, to, group_size, groups, over_space, indivisible)
     rows: list[Row] = []
     made: dict[Steps, keras.layers.Layer] = {}
     originals: dict[str, norms.Norm] = {}
-    for steps, norm in find(model, subclasses=to not in targets.CONVERTERS):
+    found, problem = _placed(model, subclasses=to not in targets.CONVERTERS)
+    check(where, [norm for _, norm in found], problem)
+    for steps, norm in found:
         row = Row(norm.path, KEPT, norms.label(norm.layer), channels=_channels(norm))
+        row.follows = str(norm.placement or "")
         rows.append(row)
         if not norm.shape:
             row.reason = norms.reason_to_keep(norm.layer) or ""
@@ -86,7 +123,7 @@ def swap_normalization(
         row.after = norms.label(layer)
         made[steps] = layer
         originals[norm.path] = norm
-    return _apply(model, rows, made, originals)
+    return rows, made, originals, problem
 
 
 def find(
@@ -121,6 +158,16 @@ def find(
             f"No normalization layer found in model {model.name!r}, so there is "
             "nothing to swap."
         )
+
+
+def _placed(model, subclasses):
+    """What `find` finds, with the placements, and why some cannot be told, or ""."""
+    found = list(find(model, subclasses))
+    placed, problem = placements(model)
+    return [
+        (steps, dataclasses.replace(norm, placement=placed.get(id(norm.layer))))
+        for steps, norm in found
+    ], problem
 
 
 def _check(model, to, group_size, groups, over_space, indivisible):
@@ -162,29 +209,72 @@ def _channels(norm):
     return norm.channels if norm.shape else None
 
 
-def _apply(model, rows, made, originals):
-    swaps = {
-        steps: saving.serialize_keras_object(layer) for steps, layer in made.items()
-    }
+def _apply(model, rows, made, originals, problem=""):
     replaced = {id(norm.layer) for norm in originals.values()}
-    saved = {
+    saved = _saved(originals)
+    used = [model, *(layer for _, layer in walk(model)), *made.values()]
+    with saving.custom_object_scope(_scope(map(type, used))):
+        try:
+            new, carried = _copy(model, made, replaced, constructors=True)
+        except Exception:  # of a constructor or a config that tell something else
+            try:
+                new, carried = _copy(model, made, replaced, constructors=False)
+            except Exception as error:
+                raise RuntimeError(
+                    f"{type(model).__name__} {model.name!r} cannot be copied: "
+                    f"{' '.join(str(error).split())[:200]}. swap_normalization(..., "
+                    "in_place=True) exchanges the normalizations of the model itself."
+                ) from error
+    return new, _report(rows, originals, carried, saved, problem)
+
+
+def _copy(model, made, replaced, constructors):
+    """Returns the swapped copy and what `copy_weights` carried to it."""
+    new = rebuild.rebuild(model, _serialized(made), {}, constructors)
+    if not new.built:
+        new.build_from_config(model.get_build_config())
+        new.built = True  # which Keras leaves to the first call of a model
+    compiled = getattr(model, "compiled", False)
+    if compiled and not rebuild.is_plain(model) and not new.compiled:
+        new.compile_from_config(model.get_compile_config())
+    transfer.rename(model, new)
+    return new, transfer.copy_weights(model, new, replaced)
+
+
+def _exchange(model, rows, made, originals, problem):
+    saved = _saved(originals)
+    used = [model, *(layer for _, layer in walk(model)), *made.values()]
+    with saving.custom_object_scope(_scope(map(type, used))):
+        exchanged = rebuild.exchange_in_place(model, _serialized(made))
+    carried = {
+        id(norm.layer): transfer.copy_norm(norm.layer, exchanged[id(norm.layer)])
+        for norm in originals.values()
+    }
+    if getattr(model, "compiled", False):
+        model.compile_from_config(model.get_compile_config())
+    for function in ("train_function", "test_function", "predict_function"):
+        if hasattr(model, function):
+            setattr(model, function, None)  # of the old layers
+    return model, _report(rows, originals, carried, saved, problem)
+
+
+def _serialized(made):
+    return {steps: serialize(layer) for steps, layer in made.items()}
+
+
+def _saved(originals):
+    """What `restore` needs: path -> (class, serialized, weights)."""
+    return {
         path: (
             type(norm.layer),
-            saving.serialize_keras_object(norm.layer),
+            serialize(norm.layer),
             transfer.weights_of(norm.layer),
         )
         for path, norm in originals.items()
     }
-    used = [model, *(layer for _, layer in walk(model)), *made.values()]
-    with saving.custom_object_scope(_scope(map(type, used))):
-        new = rebuild.rebuild(model, swaps, {})
-        if not new.built:
-            new.build_from_config(model.get_build_config())
-            new.built = True  # which Keras leaves to the first call of a model
-            if getattr(model, "compiled", False):
-                new.compile_from_config(model.get_compile_config())
-    transfer.rename(model, new)
-    carried = transfer.copy_weights(model, new, replaced)
+
+
+def _report(rows, originals, carried, saved, problem):
     for row in rows:
         if row.status == REPLACED:
             result = carried[id(originals[row.path].layer)]
@@ -194,7 +284,7 @@ def _apply(model, rows, made, originals):
                     f"{row.path!r} is {norms.label(result.layer)} in the rebuilt model "
                     f"instead of {row.after}. Its config must rebuild it."
                 )
-    return new, SwapReport(rows, lambda model: restore(model, saved))
+    return SwapReport(rows, lambda model: restore(model, saved), problem)
 
 
 def _scope(classes):

@@ -1,12 +1,12 @@
 """Exchanges layers inside a layer or functional model, in place."""
 
-import contextlib
+from typing import Any
 
 import keras
 
 from lng_keras._base.private import graph, layers
 from lng_keras.swap.serialized import make
-from lng_keras.swap.walk import below, children, functional_class, walk
+from lng_keras.swap.walk import Steps, below, children, functional_class, walk
 
 
 def exchange(root: keras.layers.Layer) -> None:
@@ -15,37 +15,50 @@ def exchange(root: keras.layers.Layer) -> None:
     Sublayers made in the constructor are exchanged before `root` is built, those
     made in `build` right after it.
     """
-    memo = {}  # id of an old layer -> the new one
-    done = set(root._exchanged)
+    new = exchange_below(root, root._swaps, root._exchanged).values()
+    done = root._exchanged | {id(layer) for layer in new}
+    object.__setattr__(root, "_exchanged", done)
+
+
+def exchange_below(
+    root: keras.layers.Layer,
+    swaps: dict[Steps, Any],
+    done: frozenset[int] = frozenset(),
+) -> dict[int, keras.layers.Layer]:
+    """Puts the layers of `swaps` in their places below `root`.
+
+    Args:
+        done: ids of layers to leave, since they are in their places already.
+    Returns:
+        dict, id of a layer that was there -> the new one.
+    """
+    memo: dict[int, keras.layers.Layer] = {}
+    left = set(done)
 
     def descend(layer, swaps):
         for steps, child in list(children(layer)):
             inside = below(swaps, *steps)
-            if not inside or id(child) in done:
+            if not inside or id(child) in left:
                 continue
             if () in inside:
                 if id(child) not in memo:
                     memo[id(child)] = new = make(inside[()], child)
-                    _build_like(new, child)
-                    done.add(id(new))
+                    build_like(new, child)
+                    left.add(id(new))
             else:
                 descend(child, inside)
 
-    descend(root, root._swaps)
+    descend(root, swaps)
     if memo:
         _substitute(root, memo)
-    object.__setattr__(root, "_exchanged", frozenset(done))
+    return memo
 
 
-def _build_like(new, old):
+def build_like(new: keras.layers.Layer, old: keras.layers.Layer) -> None:
     """Builds `new` for the shape `old` was built for, under the same path."""
-    if not old.built:
+    if new.built or not old.built:
         return
-    *above, _ = (old.path or old.name).split("/")
-    scope = contextlib.nullcontext()
-    if above:
-        scope = keras.name_scope(above[-1], override_parent="/".join(above[:-1]))
-    with scope:
+    with layers.scope(old, above=True):
         new.build_from_config(old.get_build_config())
 
 

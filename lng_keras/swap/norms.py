@@ -11,6 +11,7 @@ from lng_keras.normalization import (
     GroupLayerNormalization,
     PositionalGroupLayerNormalization,
 )
+from lng_keras.swap.rms import is_rms
 
 KNOWN = (
     layers.BatchNormalization,
@@ -20,6 +21,7 @@ KNOWN = (
     GroupLayerNormalization,
     PositionalGroupLayerNormalization,
 )
+# Besides these, rms.py knows classes by what they compute.
 # Named like normalizations, but none of activations' statistics with weights.
 _OTHERS = (layers.Normalization, layers.UnitNormalization, layers.SpectralNormalization)
 
@@ -35,6 +37,8 @@ class Norm:
         axes: tuple of ints, normalized together, the channel axis last.
         groups: int, groups of channels with statistics of their own.
         subtract_mean: bool, False for the RMS form.
+        placement: `Placement`, what its output meets next; None if not asked for, or
+            if it cannot be told.
     """
 
     path: str
@@ -43,6 +47,7 @@ class Norm:
     axes: tuple[int, ...]
     groups: int
     subtract_mean: bool
+    placement: Any = None
 
     @property
     def channels(self) -> Any:
@@ -70,7 +75,8 @@ def reason_to_keep(layer: keras.layers.Layer, subclasses: bool = False) -> str |
     name = type(layer).__name__
     base = next((c.__name__ for c in KNOWN if isinstance(layer, c)), None)
     if base is None:
-        return f"{name} is not a normalization known here"
+        known = input_shape(layer) and is_rms(layer)
+        return None if known else f"{name} is not a normalization known here"
     if type(layer) not in KNOWN and not (subclasses and input_shape(layer)):
         return f"{name} is a subclass of {base} and may do more"
     if getattr(layer, "rms_scaling", False):
@@ -79,8 +85,10 @@ def reason_to_keep(layer: keras.layers.Layer, subclasses: bool = False) -> str |
 
 
 def describe(layer: keras.layers.Layer, path: str) -> Norm:
-    """Returns the `Norm` of a built layer, of a class in `KNOWN` or below one."""
+    """Returns the `Norm` of a built layer that `reason_to_keep` does not keep."""
     shape = input_shape(layer)
+    if not isinstance(layer, KNOWN):
+        return Norm(path, layer, shape, (len(shape) - 1,), 1, subtract_mean=False)
     axes = resolve_axes(layer.axis, len(shape)) if shape else ()
     groups = count(layer, shape[axes[-1]] if axes else None)
     subtract_mean = True

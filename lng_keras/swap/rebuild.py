@@ -5,26 +5,31 @@ holds the new layers. Whatever makes its layers itself, from arguments (a subcla
 model, a layer of layers, a backbone), cannot be described that way: it is built from
 its config as always, then some of its layers are exchanged in place. So that a saved
 file knows of it, its class becomes a subclass that differs in nothing but its config,
-which records the exchange and repeats it on loading.
+which records the exchange and repeats it on loading. Whatever no config rebuilds is
+copied without its constructor (copied.py).
 
 A place is a tuple of steps (see walk.py), and a `swaps` dict maps places to the
 serialized layers that belong there.
 """
 
 import contextlib
+import functools
 from typing import Any
 
 import keras
 from keras import saving
 
 from lng_keras._base.private import graph, layers
-from lng_keras.swap.exchange import exchange
+from lng_keras.swap.copied import without_constructor
+from lng_keras.swap.exchange import exchange, exchange_below
 from lng_keras.swap.serialized import make, unbuilt
 from lng_keras.swap.transfer import rename
 from lng_keras.swap.walk import Steps, below, functional_class
 
 
-def rebuild(layer: Any, swaps: dict[Steps, Any], memo: dict[int, Any]) -> Any:
+def rebuild(
+    layer: Any, swaps: dict[Steps, Any], memo: dict[int, Any], constructors: bool = True
+) -> Any:
     """Returns a new copy of `layer` with `swaps` in place.
 
     Args:
@@ -33,33 +38,51 @@ def rebuild(layer: Any, swaps: dict[Steps, Any], memo: dict[int, Any]) -> Any:
             is `layer` itself.
         memo: dict, id of each layer rebuilt so far -> its copy; shared layers stay
             shared.
+        constructors: bool, call those of classes that are not Keras' own, where
+            their config says how.
+
+    Raises:
+        TypeError: if a layer can neither be rebuilt nor copied.
     """
     if id(layer) not in memo:
-        memo[id(layer)] = _rebuild(layer, swaps, memo)
+        memo[id(layer)] = _rebuild(layer, swaps, memo, constructors)
     return memo[id(layer)]
 
 
-def _rebuild(layer, swaps, memo):
+def _rebuild(layer, swaps, memo, constructors):
     if () in swaps:
         return make(swaps[()], layer)
     if is_plain(layer):
-        return _clone(layer, swaps, memo)
+        return _clone(layer, swaps, memo, constructors)
+    if not isinstance(layer, keras.layers.Layer):  # an operation
+        return _from_config(layer, swaps)
+    if constructors or type(layer).__module__.split(".")[0] == "keras":
+        try:
+            new = _from_config(layer, swaps)
+        except Exception:  # a constructor of the user's may raise anything
+            pass
+        else:
+            rename(layer, new)
+            return new
+    return without_constructor(
+        layer, swaps, memo, functools.partial(rebuild, constructors=constructors)
+    )
+
+
+def _from_config(layer, swaps):
     if swaps or is_swapped(layer):
-        new = swapped_copy(layer, swaps)
-    else:
-        config = saving.serialize_keras_object(layer)
-        # Lambda layers come from the model in memory, not from a file.
-        new = saving.deserialize_keras_object(unbuilt(config), safe_mode=False)
-    if isinstance(layer, keras.layers.Layer):
-        rename(layer, new)
-    return new
+        return swapped_copy(layer, swaps)
+    config = saving.serialize_keras_object(layer)
+    # Lambda layers come from the model in memory, not from a file.
+    return saving.deserialize_keras_object(unbuilt(config), safe_mode=False)
 
 
-def _clone(model, swaps, memo):
+def _clone(model, swaps, memo, constructors):
     index = {id(child): i for i, child in enumerate(model.layers)}
 
     def clone(child):
-        return rebuild(child, below(swaps, ("layer", index.get(id(child)))), memo)
+        inside = below(swaps, ("layer", index.get(id(child))))
+        return rebuild(child, inside, memo, constructors)
 
     sequential = isinstance(model, keras.Sequential)
     return keras.models.clone_model(
@@ -73,6 +96,37 @@ def _call(layer, *args, **kwargs):
     if not graph.takes_mask(layer):
         kwargs.pop("mask", None)
     return layer(*args, **kwargs)
+
+
+def exchange_in_place(
+    model: keras.layers.Layer, swaps: dict[Steps, Any]
+) -> dict[int, keras.layers.Layer]:
+    """Puts `swaps` in their places in `model` itself.
+
+    Returns:
+        dict, id of a layer that was there -> the new one.
+    """
+    memo = exchange_below(model, swaps)
+    new = frozenset(id(layer) for layer in memo.values())
+
+    def record(layer, swaps):
+        """Makes the config of what makes its layers itself record the exchange."""
+        if not swaps or () in swaps:
+            return
+        if is_plain(layer):
+            for i, child in enumerate(layer.layers):
+                record(child, below(swaps, ("layer", i)))
+            return
+        if not is_swapped(layer):
+            cls = _swapped_class(type(layer))
+            object.__setattr__(layer, "__class__", cls)
+            object.__setattr__(layer, "_swaps", {})
+            object.__setattr__(layer, "_exchanged", frozenset())
+        object.__setattr__(layer, "_swaps", {**layer._swaps, **swaps})
+        object.__setattr__(layer, "_exchanged", layer._exchanged | new)
+
+    record(model, swaps)
+    return memo
 
 
 def is_plain(model: keras.layers.Layer) -> bool:
@@ -94,7 +148,7 @@ def swapped_copy(
 
 def is_swapped(layer: Any) -> bool:
     """Whether the class of `layer` records an exchange."""
-    return hasattr(type(layer), "_original")
+    return hasattr(type(layer), "_original") and hasattr(layer, "_swaps")
 
 
 @contextlib.contextmanager

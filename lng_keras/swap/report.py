@@ -21,6 +21,8 @@ class Row:
         status: "replaced", "kept" or "left out" (by `where`).
         before, after: str, the classes, with their groups where they have some.
         channels: int or None.
+        follows: str, what its output meets next, such as "relu" or "addition, Conv2D";
+            "" if that cannot be told.
         reason: str, why it was kept, or what was chosen for it.
         carried: list of str, the weights that were carried.
         lost: dict, name of a weight that was not carried -> why.
@@ -31,6 +33,7 @@ class Row:
     before: str
     after: str = ""
     channels: int | None = None
+    follows: str = ""
     reason: str = ""
     carried: list[str] = dataclasses.field(default_factory=list)
     lost: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -40,11 +43,22 @@ class SwapReport:
     """The rows of a swap, in the model's order.
 
     Prints as a table and shows as one in a notebook. `restore(model)` goes back.
+
+    Args:
+        rows: of `Row`.
+        restore: function from a swapped model to `(model, report)`.
+        problem: str, why it cannot be told what follows some of them, or "".
     """
 
-    def __init__(self, rows: Iterable[Row], restore: Callable[[keras.Model], Any]):
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        restore: Callable[[keras.Model], Any],
+        problem: str = "",
+    ):
         self.rows = list(rows)
         self._restore = restore
+        self._problem = problem
 
     def _with(self, status):
         return [row for row in self.rows if row.status == status]
@@ -63,12 +77,17 @@ class SwapReport:
 
     def summary(self) -> str:
         """One line: how many were replaced, kept and left out."""
-        text = (
+        text = "" if self.replaced else "Nothing was replaced. "
+        text += (
             f"{len(self.rows)} normalizations: {len(self.replaced)} replaced, "
             f"{len(self.kept)} kept, {len(self.left_out)} left out"
         )
-        lost = sorted({name for row in self.rows for name in row.lost})
-        return text + (f"; not carried: {', '.join(lost)}" if lost else "")
+        if lost := sorted({name for row in self.rows for name in row.lost}):
+            text += f"; not carried: {', '.join(lost)}"
+        untold = sum(not row.follows for row in self.rows)
+        if untold and self._problem:
+            text += f"; what follows {untold} of them is not known: {self._problem}"
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -98,14 +117,17 @@ class SwapReport:
                 row.before,
                 row.after,
                 "" if row.channels is None else str(row.channels),
+                row.follows,
                 "; ".join(details),
             )
 
-    _HEAD = ("path", "status", "before", "after", "channels", "notes")
+    _HEAD = ("path", "status", "before", "after", "channels", "followed by", "notes")
 
     def __str__(self):
         table = [self._HEAD, *self._cells()]
-        return "\n".join([*aligned(table), self.summary()])
+        lines = [*aligned(table), self.summary()]
+        # What replaced nothing says so before the long table.
+        return "\n".join(lines if self.replaced else [lines[-1], *lines[:-1]])
 
     def _repr_html_(self):
         table = as_html(self._HEAD, self._cells())

@@ -7,6 +7,7 @@ from lng_keras.normalization import (
     PositionalGroupLayerNormalization,
 )
 from lng_keras.swap.norms import all_axes
+from lng_keras.swap.rms import is_rms
 
 
 class Kept(Exception):
@@ -45,9 +46,9 @@ def _base(norm):
 
 
 def _with_weights(norm):
-    """`_base`, and gamma and beta as the layer has them; RMSNormalization has few."""
+    """`_base`, and gamma and beta as the layer has them; RMS norms have few."""
     layer = norm.layer
-    if isinstance(layer, layers.RMSNormalization):
+    if is_rms(layer):
         return dict(**_base(norm), center=False, scale=True)
     kinds = ("initializer", "regularizer", "constraint")
     names = [f"{weight}_{kind}" for weight in ("beta", "gamma") for kind in kinds]

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-from keras import layers
 
 from lng_keras._base.private.layers import held, own_variables
+from lng_keras.swap.rms import is_rms
+from lng_keras.swap.rms import offset as rms_offset
 from lng_keras.swap.walk import is_graph
 
 
@@ -123,8 +124,10 @@ def _copy_own(a, b):
 def weights_of(norm: keras.layers.Layer) -> dict[str, np.ndarray]:
     """Returns `{"gamma": ..., "beta": ..., ...}` of a norm as arrays."""
     weights = {v.name: keras.ops.convert_to_numpy(v.value) for v in norm.weights}
-    if isinstance(norm, layers.RMSNormalization):
-        weights = {"gamma": weights["scale"]}
+    if is_rms(norm):
+        (weight,) = weights.values()
+        added = rms_offset(norm)
+        weights = {"gamma": weight + np.float32(added) if added else weight}
     return weights
 
 
@@ -133,8 +136,10 @@ def copy_norm(old: keras.layers.Layer, new: keras.layers.Layer) -> Carried:
     carried = Carried(new)
     before = weights_of(old)
     variables = {v.name: v for v in new.weights}
-    if isinstance(new, layers.RMSNormalization):
-        variables = {"gamma": variables["scale"]}
+    subtracted = 0.0
+    if is_rms(new):
+        variables = {"gamma": new.weights[0]}
+        subtracted = rms_offset(new)
     for name, value in before.items():
         if name not in variables:
             neutral = 1.0 if name in ("gamma", "moving_variance") else 0.0
@@ -147,7 +152,7 @@ def copy_norm(old: keras.layers.Layer, new: keras.layers.Layer) -> Carried:
                 f"its shape {value.shape} does not fit {tuple(variables[name].shape)}"
             )
             continue
-        variables[name].assign(fitted)
+        variables[name].assign(fitted - subtracted if subtracted else fitted)
         carried.names.append(name)
     return carried
 

@@ -6,9 +6,8 @@ attributes, in lists or in dicts. Steps are plain JSON, so that a swap can be sa
 and hold no layer names: those that Keras makes up differ from one copy to the next.
 """
 
-import fnmatch
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -92,19 +91,3 @@ def text(model: keras.layers.Layer, steps: Steps) -> str:
             here = here.layers[value]
             path = f"{path}/{here.name}" if path else here.name
     return path
-
-
-def matches(
-    where: str | Iterable[str] | Callable[[Any], Any] | None, norm: Any
-) -> bool:
-    """Whether `where` selects a norm: None, a pattern, several, or a predicate."""
-    if where is None:
-        return True
-    if callable(where):
-        return bool(where(norm))
-    patterns = [where] if isinstance(where, str) else where
-    return any(
-        fnmatch.fnmatchcase(candidate, pattern)
-        for pattern in patterns
-        for candidate in (norm.path, norm.layer.name)
-    )

@@ -67,7 +67,7 @@ def test_an_extra_that_is_not_installed_is_named_in_one_line():
     )
     assert done.returncode == 1, done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("error: This needs matplotlib: pip install 'lng-keras[rep")
+    assert line.startswith("error: This needs matplotlib: pip install '.[report]'")
 
 
 @pytest.mark.slow

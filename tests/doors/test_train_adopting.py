@@ -10,6 +10,9 @@ from lng_keras.adopt import export as export_module
 from lng_keras.adopt.export.formats import PACKAGES
 from tests.command_line import TINY, call
 
+# Without a size where sizes are compared.
+SMALL = [flag for flag in TINY if not flag.startswith("--group_size")]
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # of exporters and KerasTuner
 # One format that each backend can write, and one that it cannot.
 CAN = {"tensorflow": "litert", "jax": "saved_model", "torch": "onnx"}
@@ -29,7 +32,7 @@ def test_a_format_that_cannot_be_written_is_refused_before_training(tmp_path, ca
     kind = CANNOT[keras.config.backend()]
     assert call(*TINY, f"--run_dir={tmp_path / 'run'}", f"--export={kind}") == 2
     captured = capsys.readouterr()
-    assert "KERAS_BACKEND=" in captured.err or "Known: saved_model" in captured.err
+    assert "KERAS_BACKEND=" in captured.err or "must be one of onnx" in captured.err
     assert "epoch" not in captured.out
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -50,7 +53,7 @@ def test_an_export_that_fails_leaves_a_finished_run(tmp_path, capsys, monkeypatc
 @pytest.mark.slow
 def test_group_sizes_are_compared_and_the_same_command_continues(tmp_path, capsys):
     pytest.importorskip("keras_tuner")
-    command = (*TINY, "--search_group_size=2,4", f"--run_dir={tmp_path / 'run'}")
+    command = (*SMALL, "--search_group_size=2,4", f"--run_dir={tmp_path / 'run'}")
     assert call(*command) == 0
     table = capsys.readouterr().out
     assert "as it is" in table
@@ -68,7 +71,7 @@ def test_group_sizes_are_compared_and_the_same_command_continues(tmp_path, capsy
     [
         (("--search_group_size=4,x",), "must be whole numbers"),
         (("--search_group_size=0",), "must be whole numbers"),
-        (("--search_group_size=4", "--norm=ln", "--group_size="), "has no groups"),
+        (("--search_group_size=4", "--norm=ln"), "has no groups"),
         (("--search_group_size=4", "--augment=mixup"), "--augment=mixup"),
         (
             ("--search_group_size=4", "--export=CAN"),
@@ -80,10 +83,7 @@ def test_what_does_not_go_with_a_search_is_refused(tmp_path, capsys, flags, mess
     pytest.importorskip("keras_cv", exc_type=ImportError)
     kind = CAN[keras.config.backend()]
     flags = [flag.replace("CAN", kind) for flag in flags]
-    command = [flag for flag in (*TINY, *flags) if flag != "--group_size="]
-    if "--group_size=" in flags:
-        command.remove("--group_size=4")
-    assert call(*command, f"--run_dir={tmp_path / 'run'}") == 2
+    assert call(*SMALL, *flags, f"--run_dir={tmp_path / 'run'}") == 2
     assert message in capsys.readouterr().err
 
 

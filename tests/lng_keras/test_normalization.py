@@ -379,6 +379,40 @@ def test_positional_layer_refuses_wrong_arguments():
         PositionalGroupLayerNormalization(axis=1)
 
 
+SEVERAL_RANKS = [
+    (GroupLayerNormalization, {}, [(2, 8), (2, 3, 8), (2, 3, 1, 8), (2, 8)]),
+    (GroupLayerNormalization, {"axis": (-2, -1)}, [(2, 3, 8), (2, 5, 3, 8)]),
+    (GroupLayerNormalization, {"axis": 1}, [(2, 8, 3), (2, 8), (2, 8, 3, 3)]),
+    (
+        PositionalGroupLayerNormalization,
+        {"data_format": "channels_first"},
+        [(2, 8), (2, 8, 3, 2)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "shapes"), SEVERAL_RANKS)
+def test_one_layer_takes_every_rank_on_which_its_axes_mean_the_same(
+    cls, arguments, shapes
+):
+    layer = cls(groups=2, **arguments)
+    for i, shape in enumerate(shapes):
+        x = normal(*shape, seed=i)
+        alone = cls(groups=2, **arguments)
+        np.testing.assert_array_equal(to_numpy(layer(x)), to_numpy(alone(x)))
+        symbolic = layer(keras.Input(shape[1:]))
+        assert symbolic.shape == (None, *shape[1:])
+
+
+def test_a_rank_on_which_axes_mean_something_else_is_refused():
+    layer = built(GroupLayerNormalization, {"groups": 2, "axis": (1, 2, 3)}, (4, 4, 8))
+    with pytest.raises(ValueError, match="expected ndim=4, found ndim=5"):
+        layer(normal(2, 4, 4, 8, 8))
+    layer = built(GroupLayerNormalization, {"groups": 2, "axis": (-2, -1)}, (4, 8))
+    with pytest.raises(ValueError, match="expected min_ndim=3, found ndim=2"):
+        layer(normal(4, 8))
+
+
 def test_input_of_another_width_is_refused():
     layer = built(GroupLayerNormalization, {"groups": 2}, (8,))
     with pytest.raises(ValueError, match="expected axis"):

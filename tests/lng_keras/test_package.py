@@ -21,6 +21,7 @@ PUBLIC = {
     "group_layer_normalization": "lng_keras.functional",
     "swap_normalization": "lng_keras.swap",
     "search_group_size": "lng_keras.adopt.search",
+    "search_normalization": "lng_keras.adopt.search",
 }
 
 
@@ -86,7 +87,7 @@ def test_old_paths_are_the_same_modules_and_functions():
         ("distillation", ["distiller"]),
         ("export", ["FORMATS", "check", "export"]),
         ("report", ["PocReport", "poc"]),
-        ("search", ["pareto_front", "search_group_size", "stage_of"]),
+        ("search", ["pareto_front", "search_normalization", "stage_of"]),
     ]:
         old = importlib.import_module(f"lng_keras.{room}")
         new = importlib.import_module(f"lng_keras.adopt.{room}")

@@ -24,7 +24,7 @@ from tests.stress.runs import (
 
 
 def kill(times, seed):
-    """SIGKILL at random moments; each time the run goes on with --resume.
+    """SIGKILL at random moments; each time the run goes on.
 
     One in five falls into the start; the others into training, the saving of
     checkpoints among it, or into the end: as long after the first step as the whole
@@ -48,7 +48,7 @@ def kill(times, seed):
             # Half the runs save after every batch, so that most kills fall into a save.
             often = f"--checkpoint_minutes={rng.choice([0, 10])}"
             while True:
-                process = _start(folder, *TINY, "--resume", often)
+                process = _start(folder, *TINY, "--resume_or_start", often)
                 phase = "starting" if rng.random() < 0.2 else "training"
                 if phase == "training":
                     _wait_for_training(process)
@@ -139,7 +139,7 @@ def disk(times, seed):
             limit = int(size * rng.uniform(0.02, 0.98))
             full = finish(folder, *TINY, preexec_fn=lambda n=limit: _limit_files(n))
             lost += one_line(full, 1, "File too large")
-            after = finish(folder, *TINY, "--resume")
+            after = finish(folder, *TINY, "--resume_or_start")
             lost += (
                 [after.stderr] if after.returncode else differences(folder, expected)
             )

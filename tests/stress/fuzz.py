@@ -43,6 +43,7 @@ VALUES = {
     "grayscale": ("true", "false", "maybe"),
     "random_labels": ("true", "false"),
     "resume": ("true", "false"),
+    "resume_or_start": ("true", "false"),
     "evaluate": ("/nowhere/model.keras", "no_preset"),
     "init": ("/nowhere/model.keras", "no_preset"),
     "teacher": ("/nowhere/model.keras", "no_preset"),

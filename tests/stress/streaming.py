@@ -35,7 +35,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before, started = peak(), time.time()
 read = {"folder": image_folder.read_folder, "tfrecord": tfrecords.read_folder}
-arrays, names = read[sys.argv[1]](sys.argv[2])
+arrays, names, *_ = read[sys.argv[1]](sys.argv[2])
 count = sum(len(labels) for _, labels in arrays.values())
 print(json.dumps([count, time.time() - started, peak() - before]))
 """

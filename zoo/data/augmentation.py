@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import install
 from lng_keras._base.private.layers import seed_state
 
 _NEEDED = {
@@ -80,7 +81,7 @@ def check_installed(name):
         extras = "train,cv" if "keras_cv" in _NEEDED[name] else "train"
         raise UsageError(
             f"--augment={name} needs {' and '.join(missing)}: "
-            f"pip install 'lng-keras[{extras}]', or use --augment=crop_flip"
+            f"{install(extras)}, or use --augment=crop_flip"
         )
 
 

@@ -70,8 +70,7 @@ def _read(dataset, data_dir, image_size, official):
     if dataset == "folder":
         if not data_dir:
             raise UsageError("--dataset=folder needs --data_dir, the folder of images")
-        found = image_folder.read_folder(data_dir, image_size)
-        return *found, f"image folder {data_dir}"
+        return image_folder.read_folder(data_dir, image_size)
     if dataset == "tfrecord":
         if not data_dir:
             raise UsageError("--dataset=tfrecord needs --data_dir, the folder of files")

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import install
 from zoo.data import array_records, encoded_images, tfrecords
 
 # A host to reach before a download is tried: its own, or the store that holds many of
@@ -102,8 +103,8 @@ def _import_tfds(name):
     ]
     if missing:
         raise UsageError(
-            f"--dataset={name} needs {', '.join(missing)}: pip install "
-            "'lng-keras[train]'. The bundled sample, the official CIFAR-10 batches and "
+            f"--dataset={name} needs {', '.join(missing)}: {install('train')}. "
+            "The bundled sample, the official CIFAR-10 batches and "
             "image folders need none of them"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -45,10 +45,15 @@ def hindrance(settings, data):
 
 def accelerated():
     """Whether the engine computes on something other than a CPU."""
-    if keras.backend.backend() == "jax":
+    engine = keras.backend.backend()
+    if engine == "jax":
         import jax
 
         return jax.default_backend() != "cpu"
+    if engine == "torch":
+        import torch
+
+        return torch.cuda.is_available()
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU"))

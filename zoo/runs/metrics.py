@@ -75,8 +75,15 @@ class TensorBoard:
             self._file.close()
 
 
-def draw(folder, rows, title):
-    """Draws curves.png: loss and accuracy over epochs. Skipped without matplotlib."""
+def draw(folder, rows, title, train_label="train"):
+    """Draws curves.png: loss and accuracy over epochs. Skipped without matplotlib.
+
+    Args:
+        folder, rows: of the run.
+        title: str.
+        train_label: str, what the curve of the training images is, and how they and
+            their labels were changed, since the other curve's were not.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -89,10 +96,11 @@ def draw(folder, rows, title):
         for split in ("train", "validation", "test"):
             if f"{split}_{quantity}" in rows[0]:
                 values = [row[f"{split}_{quantity}"] for row in rows]
-                axes.plot(epochs, values, marker=".", label=split)
+                label = train_label if split == "train" else f"{split}, as it is"
+                axes.plot(epochs, values, marker=".", label=label)
         axes.set(xlabel="epoch", ylabel=quantity)
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(fontsize="small")
     figure.suptitle(title)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)

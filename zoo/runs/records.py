@@ -1,6 +1,7 @@
 """What a session writes down: its circumstances, each epoch, the result."""
 
 import math
+import statistics
 import time
 
 from lng_keras._base import files
@@ -79,6 +80,7 @@ class Log:
     def __init__(self, folder, settings, rows):
         self._folder, self._chief = folder, workers.current().chief
         self._title = f"{settings.model} {settings.norm}, {settings.dataset}"
+        self._train_label = _train_label(settings)
         self._epochs, self._drawn = settings.epochs, -math.inf
         if self._chief:
             metrics.write(folder, rows)
@@ -91,9 +93,9 @@ class Log:
             self._board.write(rows[-1])
             due = time.monotonic() - self._drawn > self._SECONDS_BETWEEN_CURVES
             if due or rows[-1]["epoch"] == self._epochs:
-                metrics.draw(self._folder, rows, self._title)
+                metrics.draw(self._folder, rows, self._title, self._train_label)
                 self._drawn = time.monotonic()
-        return _epoch_line(rows[-1], self._epochs)
+        return _epoch_line(rows, self._epochs)
 
     def __enter__(self):
         return self
@@ -103,18 +105,55 @@ class Log:
             self._board.__exit__(*exception)
 
 
-def _epoch_line(row, epochs):
+def _train_label(settings):
+    """Says why the curve of the training images is not to be held against the other.
+
+    It is measured while the weights change, on what the model is trained on.
+    """
+    how = [
+        *([f"labels smoothed by {settings.label_smoothing:g}"]
+          if settings.label_smoothing else []),
+        *([f"augmented: {settings.augment}"] if settings.augment != "none" else []),
+        *(["dropout"] if settings.dropout or settings.stochastic_depth else []),
+        *(["distance to the teacher"] if settings.teacher else []),
+    ]  # fmt: skip
+    return "\n".join(["train, mean while training", *how])
+
+
+def _time_left(rows, epochs):
+    """What an epoch takes, times those to come; the first one also compiles."""
+    taken = [row["seconds"] + row["evaluation_seconds"] for row in rows[1:]]
+    return statistics.median(taken) * (epochs - len(rows)) if taken else None
+
+
+def duration(seconds):
+    """Returns seconds as text, such as "2:05" or "1:02:05"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _epoch_line(rows, epochs):
+    row, left = rows[-1], _time_left(rows, epochs)
     name = "validation" if "validation_loss" in row else "test"
+    ahead = f"  {duration(left)} left" if left else ""
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss "
         f"{row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f}  {name} loss "
         f"{row[f'{name}_loss']:.4f} accuracy {row[f'{name}_accuracy']:.4f}  "
-        f"{row['images_per_second']:,.0f} images/s"
+        f"{row['images_per_second']:,.0f} images/s{ahead}"
     )
+
+
+def _in_all(result):
+    """What the last session took, its start and end included, where that is known."""
+    taken = result.get("session_seconds")
+    return f", {duration(taken)} in all" if taken else ""
 
 
 def last_line(result, folder):
     return (
         f"Test accuracy {result['test_accuracy']:.4f} after {result['epochs']} epochs, "
-        f"{result['seconds']:.0f} s of training; everything is in {folder}"
+        f"{result['seconds']:.0f} s of training{_in_all(result)}; everything is in "
+        f"{folder}"
     )

@@ -76,22 +76,16 @@ def lock(folder):
 
 
 @contextlib.contextmanager
-def claimed(folder, resume):
+def claimed(folder):
     """Makes `folder`, if it is absent, and locks it while this is entered.
 
     Nothing done leaves nothing: a folder that was made and stayed empty is removed.
 
     Args:
         folder: `pathlib.Path`.
-        resume: bool, whether it may hold a run already.
     Raises:
-        UsageError: if it holds a run and `resume` is false, another process has it,
-            or a file is where it would be.
+        UsageError: if another process has it, or a file is where it would be.
     """
-    if not resume and (folder / "flags.txt").exists():
-        raise UsageError(
-            f"{folder} holds a run; --resume continues it, another --run_dir starts one"
-        )
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,10 @@
 import dataclasses
 import math
 
-import keras
-
 from lng_keras._base.errors import UsageError
 from zoo.data import augmentation
 from zoo.data.batches import Batches
-from zoo.devices import resident, tensorflow_cpu, workers
+from zoo.devices import cpu, resident, workers
 from zoo.models import registry
 from zoo.runs import model_files, preset_store
 from zoo.training import optimization
@@ -20,16 +18,6 @@ _MODEL_ARGUMENTS = tuple(
     for field in dataclasses.fields(Settings)
     if any(field.name in registry.arguments(name) for name in registry.MODELS)
 )
-
-
-def _on_plain_cpu(settings):
-    """Whether TensorFlow's own operations run, on a CPU, in one process."""
-    return (
-        keras.backend.backend() == "tensorflow"
-        and not settings.jit_compile
-        and settings.distribute == "none"
-        and not resident.accelerated()
-    )
 
 
 def build(settings, data, steps):
@@ -63,8 +51,8 @@ def build(settings, data, steps):
         teacher = model_files.load(preset_store.find(settings.teacher))
         model = distiller(model, teacher, settings.temperature, settings.teacher_weight)
     on_device = settings.data_on_device == "true"
-    if _on_plain_cpu(settings):
-        tensorflow_cpu.speed_up(model)
+    if settings.distribute == "none" and not resident.accelerated():
+        cpu.speed_up(model, settings.jit_compile)
     optimization.compile_model(
         model,
         total_steps=settings.epochs * steps,

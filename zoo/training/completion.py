@@ -49,15 +49,6 @@ def check(settings):
 
 def with_recipe(settings):
     """Returns the settings with what is open and in the model's recipe filled in."""
-    if settings.model not in registry.MODELS:
-        raise UsageError(
-            f"--model={settings.model} is unknown; known: {', '.join(registry.MODELS)}"
-        )
-    if registry.MODELS[settings.model].task == "translation":
-        raise UsageError(
-            f"--model={settings.model} translates, and train.py trains classifiers of "
-            "images; build it with zoo.build"
-        )
     return _filled(settings, **registry.MODELS[settings.model].recipe)
 
 

@@ -5,7 +5,7 @@ import pathlib
 from lng_keras._base.errors import UsageError
 from zoo.devices import workers
 from zoo.runs import checkpoints, run_folder
-from zoo.training import flags
+from zoo.training import early, flags
 
 
 def place(settings, given):
@@ -17,14 +17,11 @@ def place(settings, given):
         UsageError: if the command line would change the result of the run.
     """
     if not settings.run_dir:
-        if settings.resume:
-            raise UsageError(
-                "--resume needs --run_dir, the folder of the run to continue"
-            )
         return settings, run_folder.default_path(settings)
     folder, changes = pathlib.Path(settings.run_dir), []
-    if settings.resume and (folder / "flags.txt").is_file():
+    if (folder / "flags.txt").is_file():  # else it begins, see early.py
         settings, changes = flags.adopt(settings, given, folder / "flags.txt")
+    early.check_data_dir(settings, given)
     if changes and not settings.allow_changes:
         raise UsageError(
             f"{', '.join(changes)} would change the result of the run in {folder}; "

@@ -51,7 +51,9 @@ def finish(model, data, settings, folder, outcome, started):
     }
     result |= {
         "epochs": settings.epochs,
-        "best_epoch": outcome["best_epoch"],
+        # Whose weights these are. Never the best by test accuracy, see loop/epochs.py.
+        "chosen_epoch": outcome["best_epoch"],
+        "chosen_by": "validation accuracy" if data.validation else "being the last",
         "parameters": student.count_params(),
         # Of all sessions of the run, without their starts but the last one's.
         "seconds": round(

@@ -33,7 +33,7 @@ def _define():
         if of in (int, float):
             bounds["lower_bound"] = field.metadata["at_least"]
             bounds["upper_bound"] = field.metadata["at_most"]
-        if choices:
+        if choices and of is not tuple:
             flags.DEFINE_enum(name, default, choices, doc, flag_values=known)
         else:
             default = list(default) if of is tuple else default

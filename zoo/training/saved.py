@@ -3,7 +3,7 @@
 import dataclasses
 
 from zoo.runs import model_files, preset_store
-from zoo.training import evaluation, examples, flags
+from zoo.training import early, evaluation, examples, flags
 
 # What says which test images: taken from the model's run where nobody says it.
 _OF_TEST_IMAGES = ("dataset", "data_dir", "image_size", "grayscale")
@@ -26,6 +26,7 @@ def evaluate(settings, given):
             settings = dataclasses.replace(settings, dataset=card["dataset"])
     elif stored.is_file():
         settings, _ = flags.adopt(settings, given, stored, only=_OF_TEST_IMAGES)
+    early.check_data_dir(settings, given)
     model = model_files.load(path)
     data = examples.load(settings)
     result = evaluation.evaluate(model, data.test)

@@ -32,7 +32,7 @@ def run(settings, given, started):
     with distribution.data_parallel(settings.distribute, batch_size) as worker:
         if not worker.chief:  # it reads the folder, and leaves it as it is
             return _run(settings, folder, started)
-        with run_folder.claimed(folder, settings.resume):
+        with run_folder.claimed(folder):
             run_folder.remove_temporary_files(folder)
             return _run(settings, folder, started)
 

@@ -8,8 +8,11 @@ from lng_keras._base.private.names import Name
 CALLS = Name("_inbound_nodes", "to find how a layer is called")
 CALLED_BY = Name("_outbound_nodes", "to exchange layers of a functional model")
 HISTORY = Name("_keras_history", "to find what a tensor comes from")
+INPUTS = Name("_inputs_struct", "to copy a functional model of an own class")
+OUTPUTS = Name("_outputs_struct", "to copy a functional model of an own class")
 OPERATIONS = Name("_operations", "to exchange layers of a functional model")
 BY_DEPTH = Name("_operations_by_depth", "to exchange layers of a functional model")
+KEYS = Name("_nodes", "to exchange layers of a functional model")
 NODES = Name("_nodes_by_depth", "to exchange layers of a functional model")
 
 
@@ -27,6 +30,11 @@ def origin(tensor: Any) -> Any:
     return HISTORY.of(tensor).operation
 
 
+def ends(model: Any) -> tuple[Any, Any]:
+    """Returns inputs and outputs of a functional model, as they were given."""
+    return INPUTS.of(model), OUTPUTS.of(model)
+
+
 def call_others(graph: Any, memo: Mapping[int, Any]) -> None:
     """Makes the nodes of a functional graph call other layers.
 
@@ -35,6 +43,12 @@ def call_others(graph: Any, memo: Mapping[int, Any]) -> None:
     """
     for operations in (OPERATIONS.of(graph), *BY_DEPTH.of(graph).values()):
         operations[:] = [memo.get(id(op), op) for op in operations]
+    keys = KEYS.of(graph)  # "id of the operation_ib-number of its call", for the config
+    for key in list(keys):
+        old, _, call = key.partition("_")
+        if int(old) in memo:
+            keys.remove(key)
+            keys.add(f"{id(memo[int(old)])}_{call}")
     for nodes in NODES.of(graph).values():
         for node in nodes:
             old, new = node.operation, memo.get(id(node.operation))

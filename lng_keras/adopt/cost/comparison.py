@@ -39,6 +39,7 @@ def compare(
     int8: bool = False,
     evaluate: Callable[[keras.Model], float] | None = None,
     progress: Callable[[str], object] | None = None,
+    candidates: Mapping[str, dict[str, Any]] | None = None,
     **swap_arguments: Any,
 ) -> CostTable:
     """Measures a model as it is and with each candidate's normalization.
@@ -60,6 +61,8 @@ def compare(
         int8: bool, also measure each model after `quantize("int8")`.
         evaluate: function from a model to its accuracy, or None.
         progress: function called with a line of text at each step, or None.
+        candidates: dict, name -> arguments of `swap_normalization`; then `group_sizes`,
+            `to` and `swap_arguments` are not used.
         **swap_arguments: of `swap_normalization`, such as `where`.
 
     Returns:
@@ -75,10 +78,14 @@ def compare(
         )
     say = progress or (lambda text: None)
     models = {AS_IS: model}
-    for size in group_sizes:
-        models[f"{_SHORT.get(to, to.__name__)} {size}"], _ = swap_normalization(
-            model, to=to, group_size=size, **swap_arguments
-        )
+    if candidates is None:
+        name = _SHORT.get(to, to.__name__)
+        candidates = {
+            f"{name} {size}": dict(swap_arguments, to=to, group_size=size)
+            for size in group_sizes
+        }
+    for name, arguments in candidates.items():
+        models[name], _ = swap_normalization(model, **arguments)
     if int8:
         for name, original in list(models.items()):
             say(f"quantizing {name}")

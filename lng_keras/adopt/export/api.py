@@ -1,5 +1,7 @@
 """Writes a model as a file of another format and compares the two."""
 
+import contextlib
+import io
 import os
 import tempfile
 from typing import Any
@@ -8,10 +10,12 @@ import keras
 import numpy as np
 
 from lng_keras._base.errors import UsageError
+from lng_keras.adopt import early
 from lng_keras.adopt.cost import example_of
-from lng_keras.adopt.export import erfc
-from lng_keras.adopt.export.formats import KERAS_NAMES, SUFFIX, TOLERANCES, check
+from lng_keras.adopt.export import erfc, precision, traced
+from lng_keras.adopt.export.formats import KERAS_NAMES, POOLED, TOLERANCES, check
 from lng_keras.adopt.export.runtimes import RUN
+from lng_keras.kernels import choice
 
 
 def export(
@@ -20,6 +24,7 @@ def export(
     format: str,
     inputs: np.ndarray | None = None,
     batch_size: int = 3,
+    half: bool = False,
 ) -> dict[str, Any]:
     """Exports a built model and compares the file's outputs with the model's.
 
@@ -30,6 +35,10 @@ def export(
         inputs: array `(1, ...)`, one example; None: made up.
         batch_size: int, examples in the comparison: not 1, so that a batch that was
             fixed by mistake is seen. LiteRT is compared one by one.
+        half: bool, write a model that computes in float16 or bfloat16, as those
+            trained in mixed precision do, as it is. Default: in float32, from the same
+            weights. Not every runtime takes half precision, and of the largest output
+            1e-2 (float16) or 8e-2 (bfloat16) is accepted as difference.
 
     Returns:
         dict: `path`, `format`, `difference` (largest absolute), `tolerance`, `bytes`.
@@ -41,22 +50,22 @@ def export(
     """
     backend = keras.config.backend()
     check(format)
-    suffix = SUFFIX[format]
-    path = os.path.normpath(os.fspath(path))  # "out/" has no last part to name it by
-    path = path if path.endswith(suffix) else path + suffix
-    if os.path.exists(path):
-        raise UsageError(f"{path} exists already; remove it or name another.")
+    path = early.target(path, format)
     folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"No such folder: {folder}")
     x = _examples(model, inputs, batch_size)
-    wanted = keras.ops.convert_to_numpy(model(x))
+    computes_in = precision.half_of(model)
+    if half and not computes_in:
+        raise UsageError(
+            f"half=True has no effect on {model.name!r}, which computes in float32; "
+            "leave it out"
+        )
+    if computes_in and not half:
+        model, computes_in = precision.in_float32(model), None
+    wanted = precision.as_numpy(model(x))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         written = os.path.join(scratch, os.path.basename(path))
-        if (format, backend) == ("onnx", "tensorflow"):
-            erfc.teach_tf2onnx()
         try:
-            model.export(written, format=KERAS_NAMES.get(format, format), verbose=False)
+            _write(model, written, format, backend)
         except Exception as error:
             raise UsageError(
                 f"Export to {format} from {backend} failed: {str(error)[:200]}"
@@ -67,8 +76,11 @@ def export(
             raise UsageError(
                 f"The exported {format} model does not run: {str(error)[:200]}"
             ) from error
-        difference = float(np.max(np.abs(got - wanted)))
-        tolerance = TOLERANCES[format] * max(1.0, float(np.max(np.abs(wanted))))
+        difference = float(np.max(np.abs(precision.as_numpy(got) - wanted)))
+        relative = max(
+            TOLERANCES[format], precision.TOLERANCES.get(computes_in or "", 0.0)
+        )
+        tolerance = relative * max(1.0, float(np.max(np.abs(wanted))))
         if not difference <= tolerance:
             raise UsageError(
                 f"The exported {format} model differs by {difference:.2g} from Keras, "
@@ -85,6 +97,17 @@ def export(
         "tolerance": tolerance,
         "bytes": size,
     }
+
+
+def _write(model, path, format, backend):
+    """Writes the file; what exporters print of a failure is part of the error."""
+    if format == "onnx" and backend == "tensorflow":
+        erfc.teach_tf2onnx()
+    traces = format == "onnx" and backend == "torch"
+    how = traced.norms_that_export() if traces else contextlib.nullcontext()
+    form = choice.use("pooled" if format in POOLED else "auto")
+    with how, form, contextlib.redirect_stdout(io.StringIO()):
+        model.export(path, format=KERAS_NAMES.get(format, format), verbose=False)
 
 
 def _examples(model, inputs, batch_size):

@@ -5,14 +5,16 @@ import importlib.util
 import keras
 
 from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import install
+from lng_keras.adopt.defaults import FORMATS as FORMATS
 
 # Largest difference from Keras' outputs that is accepted, absolute and relative to
 # the largest output, all in float32. OpenVINO is asked for it: left to itself it runs
 # in bfloat16 where the CPU has it, and weights are stored in float16.
 TOLERANCES = {"saved_model": 1e-4, "onnx": 1e-4, "litert": 1e-4, "openvino": 5e-3}
-FORMATS = tuple(TOLERANCES)
+# Whose runtimes compute grouped normalization fastest in the form of that name.
+POOLED = ("onnx", "openvino")
 KERAS_NAMES = {"saved_model": "tf_saved_model"}
-SUFFIX = {"saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 # What each export needs beside the backend, and what checks it.
 PACKAGES: dict[str, dict[str, list[str]]] = {
     "saved_model": {"jax": ["tensorflow"]},
@@ -50,6 +52,4 @@ def check(format: str) -> None:
         )
     for package in PACKAGES[format].get(backend, ()):
         if importlib.util.find_spec(package) is None:
-            raise UsageError(
-                f"Export to {format} needs {package}: pip install 'lng-keras[export]'"
-            )
+            raise UsageError(f"Export to {format} needs {package}: {install('export')}")

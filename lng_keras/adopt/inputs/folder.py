@@ -1,5 +1,6 @@
 """Images in a folder that has one folder a class."""
 
+import collections
 import functools
 import os
 
@@ -10,9 +11,12 @@ from lng_keras._base.errors import UsageError
 from lng_keras.adopt.inputs import choice, fitting
 from lng_keras.adopt.inputs.data import Data
 
+_NAMED = 5  # classes whose names are told
+
 
 def read(path: str, shape: tuple[int, ...], examples: int) -> Data:
     name = f"folder {os.path.basename(os.path.abspath(path))}"
+    skipped: collections.Counter[str] = collections.Counter()
     for held in ("validation", "val", "test"):
         parts = [os.path.join(path, part) for part in ("train", held)]
         if all(os.path.isdir(part) for part in parts):
@@ -25,12 +29,19 @@ def read(path: str, shape: tuple[int, ...], examples: int) -> Data:
                 )
             counts = choice.counts(examples)
             (x, y), (x_val, y_val) = (
-                _images(part, classes, shape, count)
+                _images(part, classes, shape, count, skipped)
                 for part, count in zip(parts, counts, strict=True)
             )
-            return Data(x, y, x_val, y_val, name)
-    x, y = _images(path, _classes(path), shape, examples)
-    return choice.split(x, y, examples, name)
+            return Data(x, y, x_val, y_val, _described(name, classes, skipped))
+    classes = _classes(path)
+    x, y = _images(path, classes, shape, examples, skipped)
+    return choice.split(x, y, examples, _described(name, classes, skipped))
+
+
+def _described(name, classes, skipped):
+    told = f"{name}, {len(classes)} classes ({', '.join(classes[:_NAMED])}"
+    told += ", ...)" if len(classes) > _NAMED else ")"
+    return f"{told}; {image_folder.skipped_line(skipped)}" if skipped else told
 
 
 def _classes(path):
@@ -42,9 +53,10 @@ def _classes(path):
     return names
 
 
-def _images(path, classes, shape, examples):
+def _images(path, classes, shape, examples, skipped):
     fitting.check_shape(shape)
-    files, labels = image_folder.images_of(path, classes)
+    files, labels, more = image_folder.images_of(path, classes)
+    skipped.update(more)
     if not len(files):
         raise UsageError(f"{path} has no images ({', '.join(images.SUFFIXES)}).")
     order = choice.chosen(len(files), examples)

@@ -6,7 +6,7 @@ import re
 import keras
 
 from lng_keras._base.errors import UsageError
-from lng_keras.adopt import defaults, models
+from lng_keras.adopt import defaults, early, models
 from lng_keras.adopt.inputs import folder, function, npz, tfds
 from lng_keras.adopt.inputs.data import Data, check
 
@@ -38,6 +38,7 @@ def load_data(
     Raises:
         UsageError: with what to do about it.
     """
+    early.check_data(name)
     shape, classes = models.model_spec(model)
     if os.path.isdir(name):
         data = folder.read(name, shape, examples)

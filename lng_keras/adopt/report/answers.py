@@ -11,14 +11,14 @@ from lng_keras.adopt.cost import CostTable
 from lng_keras.adopt.trainings import AS_IS
 
 
-def compatibility(swaps: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def compatibility(swaps: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Whether the model's normalizations can be replaced.
 
     Args:
-        swaps: dict, group size -> `SwapReport.to_dict()`.
+        swaps: dict, name of a candidate -> `SwapReport.to_dict()`.
     """
-    rows = next(iter(swaps.values()))["rows"]
-    replaced = [row for row in rows if row["status"] == "replaced"]
+    rows = max(swaps.values(), key=lambda swap: len(_replaced(swap)))["rows"]
+    replaced = _replaced({"rows": rows})
     kinds = ", ".join(sorted({row["before"].split("(")[0] for row in replaced}))
     whole = len(replaced) == len(rows)
     short = f"Yes, all {len(rows)}" if whole else f"{len(replaced)} of {len(rows)}"
@@ -36,15 +36,35 @@ def compatibility(swaps: dict[int, dict[str, Any]]) -> dict[str, Any]:
         note += f" Not carried: {', '.join(sorted(set(other)))}."
     adapted = {size: _adapted(swap) for size, swap in swaps.items()}
     if any(adapted.values()):
-        counts = [f"{n} with size {size}" for size, n in adapted.items() if n]
+        counts = [f"{n} with {named(name)}" for name, n in adapted.items() if n]
         note += f" Layers whose channels a size does not divide: {', '.join(counts)}; "
         note += "they get the nearest divisor."
     return _answer("Is it compatible?", short, None, note)
 
 
+def _replaced(swap):
+    return [row for row in swap["rows"] if row["status"] == "replaced"]
+
+
 def _adapted(swap):
-    rows = swap["rows"]
-    return sum(row["status"] == "replaced" and bool(row["reason"]) for row in rows)
+    return sum(bool(row["reason"]) for row in _replaced(swap))
+
+
+def named(name: str) -> str:
+    """A candidate in a table's cell: "size 8", or what was searched as it is called."""
+    return f"size {name}" if name.isdigit() else name
+
+
+def cost_name(name: str) -> str:
+    """What the cost table calls a candidate."""
+    return f"LN-G {name}" if name.isdigit() else name
+
+
+def candidate_of(cost_name: str) -> str:
+    """The candidate that a row of the cost table is of."""
+    name = cost_name.removesuffix(", int8")
+    size = name.removeprefix("LN-G ")
+    return size if size.isdigit() else name
 
 
 def accuracy(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +75,7 @@ def accuracy(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """
     sizes = {n: f for n, f in found.items() if n != AS_IS}
     best = max(sizes, key=lambda n: sizes[n]["difference"])
-    short = f"Size {best}: {verdict.points(sizes[best])}"
+    short = f"{capital(named(best))}: {verdict.points(sizes[best])}"
     if not sizes[best]["visible"]:
         short += ", not visible"
     rows = [[AS_IS, f"{100 * found[AS_IS]['accuracy']:.1f} %", "", ""]]
@@ -63,9 +83,16 @@ def accuracy(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         change = verdict.points(f).removesuffix(" points")
         seen = "visible" if f["visible"] else "not visible"
         rows.append([name, f"{100 * f['accuracy']:.1f} %", change, seen])
-    table = {"head": ["size", "accuracy", "points", ""], "rows": rows}
+    which = "group size" if best.isdigit() else "norms"
+    head = ["size" if best.isdigit() else "norms", "accuracy", "points", ""]
     note = "Validation accuracy after the same training. ± is a standard error."
-    return _answer("Which group size, and what does it gain?", short, table, note)
+    question = f"Which {which}, and what does it gain?"
+    return _answer(question, short, {"head": head, "rows": rows}, note)
+
+
+def capital(text: str) -> str:
+    """A text with its first letter large."""
+    return text[:1].upper() + text[1:]
 
 
 def cost(table: CostTable) -> dict[str, Any]:
@@ -77,7 +104,8 @@ def cost(table: CostTable) -> dict[str, Any]:
     ratios = latency_ratios(table)
     base, *others = _plain(table)
     fastest = _fastest(table)
-    head = ["size", *(f"batch {batch}" for batch in fastest)]
+    first = "size" if all(name.isdigit() for name in ratios) else "norms"
+    head = [first, *(f"batch {batch}" for batch in fastest)]
     rows = [[AS_IS, *(f"{e['median_ms']:.3g} ms" for e in fastest.values())]]
     rows += [[name, *texts.values()] for name, texts in ratios.items()]
     memory = base["activation_bytes"]
@@ -122,13 +150,30 @@ def latency_ratios(table: CostTable) -> dict[str, dict[int, str]]:
     base = _fastest(table)
     ratios: dict[str, dict[int, str]] = {}
     for row in _plain(table)[1:]:
-        texts = ratios.setdefault(row["name"].split()[-1], {})
+        texts = ratios.setdefault(candidate_of(row["name"]), {})
         for batch, own in base.items():
             entry = _entry(row, batch, own["mode"])
             apart = entry["q25_ms"] > own["q75_ms"] or entry["q75_ms"] < own["q25_ms"]
             ratio = entry["median_ms"] / own["median_ms"]
             texts[batch] = f"{'' if apart else '≈'}x{ratio:.2f}"
     return ratios
+
+
+def front(
+    found: dict[str, dict[str, Any]], table: CostTable
+) -> tuple[dict[str, tuple[float, float]], int]:
+    """Accuracy and latency of each candidate, and at which batch, the largest.
+
+    Args:
+        found: of `verdict.differences`.
+    """
+    batch, own = max(_fastest(table).items())
+    points = {}
+    for row in _plain(table):
+        name = candidate_of(row["name"])
+        entry = _entry(row, batch, own["mode"])
+        points[name] = found[name]["accuracy"], entry["median_ms"]
+    return points, batch
 
 
 def _plain(table):

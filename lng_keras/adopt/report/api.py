@@ -19,10 +19,8 @@ from lng_keras.adopt import (
     trainings,
     verdict,
 )
-from lng_keras.adopt.report import nonlinearity, render
+from lng_keras.adopt.report import answers, candidates, nonlinearity, render
 from lng_keras.adopt.report.result import PocReport
-from lng_keras.adopt.trainings import AS_IS
-from lng_keras.swap import swap_normalization
 
 _PROFILED = 32  # validation images that the nonlinearity is measured on
 
@@ -44,6 +42,10 @@ def poc(
     name: str | None = None,
     imports: Sequence[str] = (),
     progress: Callable[[str], object] | None = None,
+    placements: candidates.Placements = None,
+    forms: Sequence[str] | None = None,
+    max_latency: float | None = None,
+    finalists: int = defaults.FINALISTS,
     **swap_arguments: Any,
 ) -> PocReport:
     """Runs compatibility, cost and accuracy on a classifier and writes the report.
@@ -73,6 +75,12 @@ def poc(
         name: str, the model's name in the report.
         imports: modules to import before loading, which register custom layers.
         progress: function called with a line of text; None prints to stderr.
+        placements: which norms to replace, as `search_normalization` takes it, or
+            "auto": all, linear and residual. The candidates are then the `finalists`
+            best after one epoch of each placement, form and group size. None: all
+            norms, one candidate a group size.
+        forms, max_latency: of `search_normalization`, with `placements`.
+        finalists: int, how many candidates to compare, with `placements`.
         **swap_arguments: of `swap_normalization`, such as `where`.
 
     Returns:
@@ -97,38 +105,49 @@ def poc(
         model = models.load_model(model, imports)
     name = name or _name(model, source)
     pixels = trainings.pixel_range(model, pixels, source)
-    swaps = {size: _checked_swap(model, size, swap_arguments) for size in group_sizes}
-    _refuse_if_nothing_is_replaced(swaps)
+    chosen: dict[str, Any] | None = None
+    if placements is None:
+        _refuse_what_needs_placements(forms, max_latency)
+        swapped = candidates.of_sizes(group_sizes, swap_arguments)
+        swaps = candidates.swaps_of(model, swapped)
+    else:
+        space = candidates.space(model, placements, forms, group_sizes, swap_arguments)
     loaded = _data(data, model, examples, data_dir, say)
     folder = trainings.writable(output)
     with tempfile.TemporaryDirectory() as scratch:
         finished = os.path.join(folder or scratch, "finished")
-        table = _costs(
-            model, group_sizes, batch_sizes, int8, finished, say, swap_arguments
-        )
         settings = dict(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             pixels=pixels,
         )
+        if placements is not None:
+            swapped, chosen = candidates.found(
+                model,
+                loaded,
+                space,
+                placements,
+                finalists,
+                max_latency,
+                max(batch_sizes),
+                settings,
+                finished,
+                say,
+            )
+            swaps = candidates.swaps_of(model, swapped)
+        table = _costs(model, swapped, batch_sizes, int8, finished, say)
         results = trainings.run_all(
-            model,
-            loaded,
-            group_sizes,
-            seeds,
-            settings,
-            finished,
-            say,
-            int8,
-            swap_arguments,
+            model, loaded, swapped, seeds, settings, finished, say, int8
         )
     say("measuring nonlinearity")
     images = trainings.scaled(loaded.x_val[:_PROFILED], pixels)
     profile = nonlinearity.profile(model, images, swaps)
     _add_accuracy(table, results)
     say("drawing the report")
-    content = render.content(name, swaps, results, table, profile, loaded, settings)
+    content = render.content(
+        name, swaps, results, table, profile, loaded, settings, chosen
+    )
     shown = ("kind", "label", "headline", "sureness", "answers")
     plain = {
         "model": name,
@@ -136,7 +155,8 @@ def poc(
         "found": verdict.differences(results),
         "results": results,
         "cost": table.to_dict(),
-        "swaps": {str(size): rows for size, rows in swaps.items()},
+        "swaps": swaps,
+        "placements": chosen,
         "profile": profile,
         "data": loaded.description,
         "settings": settings,
@@ -154,53 +174,47 @@ def _name(model, source):
     return os.path.basename(source) if in_file else model.name
 
 
-def _checked_swap(model, size, swap_arguments):
-    try:
-        return swap_normalization(model, group_size=size, **swap_arguments)[1].to_dict()
-    except (ValueError, RuntimeError) as error:
-        raise UsageError(error) from error
-
-
-def _refuse_if_nothing_is_replaced(swaps):
-    rows = [row for swap in swaps.values() for row in swap["rows"]]
-    if not any(row["status"] == "replaced" for row in rows):
-        reasons = sorted({row["reason"] or row["status"] for row in rows})
-        raise UsageError(
-            f"None of the model's {len(rows) // len(swaps)} normalizations would be "
-            f"replaced ({'; '.join(reasons)[:200]}), so there is nothing to compare."
-        )
+def _refuse_what_needs_placements(forms, max_latency):
+    for name, value in (("forms", forms), ("max_latency", max_latency)):
+        if value is not None:
+            raise UsageError(
+                f"`{name}` has no effect without `placements`. Received: {name}="
+                f'{value!r}. Give placements="auto" too, or leave it out.'
+            )
 
 
 def _data(data, model, examples, data_dir, say):
     if isinstance(data, str):
         say(f"loading data {data}")
-        return inputs.load_data(data, model, examples, data_dir)
+        loaded = inputs.load_data(data, model, examples, data_dir)
+        counts = f"{len(loaded.x):,} to train, {len(loaded.x_val):,} to validate"
+        say(f"{loaded.description}: {counts}")
+        return loaded
     x, y, x_val, y_val = (np.asarray(part) for part in data)
     description = "arrays given"
     loaded = inputs.Data(x, np.squeeze(y), x_val, np.squeeze(y_val), description)
     return inputs.check(loaded, model, *models.model_spec(model))
 
 
-def _costs(model, sizes, batch_sizes, int8, finished, say, swap_arguments):
+def _costs(model, swapped, batch_sizes, int8, finished, say):
+    named = {answers.cost_name(name): swap for name, swap in swapped.items()}
     settings = dict(
         model=fingerprint.of_model(model),
-        sizes=list(sizes),
+        candidates={name: repr(sorted(swap.items())) for name, swap in named.items()},
         batch_sizes=list(batch_sizes),
         int8=int8,
-        swap=repr(sorted(swap_arguments.items())),
         environment=cost.latency.environment(),
     )
 
     def work():
         return cost.compare(
             model,
-            group_sizes=sizes,
+            candidates=named,
             batch_sizes=batch_sizes,
             int8=int8,
             repeats=20,
             seconds=1.0,
             progress=lambda text: say(f"cost: {text}"),
-            **swap_arguments,
         ).to_dict()
 
     result, reused = trainings.cached(finished, "cost", settings, work)
@@ -213,7 +227,7 @@ def _add_accuracy(table, results):
     """Writes the mean accuracy of each candidate beside what it costs."""
     table.sources["accuracy"] = "validation, mean over seeds, after the same training"
     for row in table.rows:
-        name, _, kind = row["name"].partition(", ")
-        runs = results[AS_IS if name == AS_IS else name.split()[-1]]
-        key = "int8_accuracy" if kind == "int8" else "accuracy"
+        runs = results[answers.candidate_of(row["name"])]
+        int8 = row["name"].endswith(", int8")
+        key = "int8_accuracy" if int8 else "accuracy"
         row["accuracy"] = float(np.mean([run[key] for run in runs]))

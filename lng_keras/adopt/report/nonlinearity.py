@@ -13,16 +13,16 @@ Points = list[list[Any]]  # of each normalization its path and the median ratio
 
 
 def profile(
-    model: keras.Model, images: np.ndarray, swaps: dict[int, dict[str, Any]]
+    model: keras.Model, images: np.ndarray, swaps: dict[str, dict[str, Any]]
 ) -> dict[str, Points] | None:
     """H(LN-G)/H(LN) at the inputs of each normalization of a functional model.
 
     Args:
         images: examples as the model takes them.
-        swaps: dict, group size -> `SwapReport.to_dict()`.
+        swaps: dict, name of a candidate -> `SwapReport.to_dict()`.
 
     Returns:
-        dict, group size -> points, or None where nothing can be measured.
+        dict, name -> points, or None where nothing can be measured.
     """
     try:
         from lng_keras.measures.hessian import normalization_nonlinearity
@@ -40,7 +40,7 @@ def profile(
     values = values if isinstance(values, list) else [values]
     lines = {}
     rng = np.random.default_rng(0)
-    for size, swap in swaps.items():
+    for name, swap in swaps.items():
         used = {row["path"]: size_used(row) for row in swap["rows"]}
         points = []
         for norm, value in zip(norms, values, strict=True):
@@ -56,5 +56,5 @@ def profile(
             if ratio.size:
                 points.append([norm.path, float(np.median(ratio))])
         if points:
-            lines[str(size)] = points
+            lines[name] = points
     return lines or None

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from lng_keras._base.extras import needed
-from lng_keras.adopt.cost import AS_IS, CostTable
+from lng_keras.adopt.cost import CostTable
 from lng_keras.adopt.cost.picture import latency_bars
+from lng_keras.adopt.search import pareto_front
+from lng_keras.adopt.trainings import label
 
 Picture = dict[str, str]  # theme -> data URI
 Results = dict[str, list[dict[str, Any]]]  # of `trainings.run_all`
@@ -71,10 +73,6 @@ def both(
 
 def _nth(series, i):
     return series[i % len(series)]
-
-
-def label(name: str) -> str:
-    return name if name == AS_IS else f"group size {name}"
 
 
 def accuracy(results: Results, chance: float) -> Picture:
@@ -154,6 +152,92 @@ def costs(table: CostTable) -> Picture:
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
     return both(draw, (5, 2.4 + 0.9 * len(table.rows)))
+
+
+def front(points: dict[str, tuple[float, float]], batch: int) -> Picture:
+    """Accuracy against latency; a line joins what nothing beats in both at once.
+
+    Args:
+        points: dict, name -> accuracy as a fraction, and milliseconds.
+        batch: int, the examples that take so long.
+    """
+    best = pareto_front(list(points.values()))
+
+    def draw(figure, color_of):
+        axes = figure.subplots()
+        for i, (name, (benefit, cost)) in enumerate(points.items()):
+            axes.plot(
+                [cost], [100 * benefit], "o", color=color_of(i), label=label(name)
+            )
+        line = sorted(
+            (cost, 100 * benefit)
+            for (benefit, cost), kept in zip(points.values(), best, strict=True)
+            if kept
+        )
+        axes.plot(*zip(*line, strict=True), color=color_of(0), zorder=0)
+        axes.set_xlabel(f"latency of a batch of {batch}, ms")
+        axes.set_ylabel("validation accuracy, %")
+        axes.legend(fontsize=9)
+
+    return both(draw, (5, 3.2))
+
+
+def network(rows: list[dict[str, Any]]) -> Picture:
+    """The normalizations from input to output, what each is and what it becomes.
+
+    Args:
+        rows: of `SwapReport.to_dict()`, of one candidate.
+    """
+
+    def draw(figure, color_of):
+        axes = figure.subplots()
+        axes.axis("off")
+        axes.plot([0, 0], [-1, len(rows)], color=color_of(0), zorder=0)
+        end = dict(ha="center", va="center", fontsize=8, annotation_clip=False)
+        axes.annotate("input", (0, -1.6), **end)
+        axes.annotate("output", (0, len(rows) + 0.6), **end)
+        for i, row in enumerate(rows):
+            replaced = row["status"] == "replaced"
+            color = color_of(1 if replaced else 0)
+            axes.plot([0], [i], "s" if replaced else "o", color=color, markersize=5)
+            axes.text(-0.3, i, _middle(row["path"]), ha="right", va="center", size=7)
+            text = _short(row["before"])
+            if replaced:
+                text += f" → {_short(row['after'])}"
+            if row["follows"]:
+                text += f", then {row['follows']}"
+            axes.text(
+                0.3, i, _middle(text, 60), ha="left", va="center", size=7, color=color
+            )
+        axes.set_xlim(-5, 8)
+        axes.set_ylim(len(rows) + 1.2, -2.2)
+
+    return both(draw, (6.5, 0.8 + 0.17 * len(rows)))
+
+
+_SHORT = {
+    "BatchNormalization": "BN",
+    "LayerNormalization": "LN",
+    "GroupNormalization": "GN",
+    "RMSNormalization": "RMS",
+    "PositionalGroupLayerNormalization": "LN-G-Position",
+    "GroupLayerNormalization": "LN-G",
+}
+
+
+def _short(text):
+    """ "GroupLayerNormalization(group_size=8)" as "LN-G 8"."""
+    name, _, arguments = text.partition("(")
+    number = arguments.rstrip(")").partition("=")[2]
+    return f"{_SHORT.get(name, name)} {number}".rstrip()
+
+
+def _middle(text, most=38):
+    """A text without its middle if it is longer than `most` letters."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
 
 
 def profile(values: dict[str, list[list[Any]]]) -> Picture:

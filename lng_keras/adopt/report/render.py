@@ -10,23 +10,33 @@ from lng_keras._base.extras import needed
 from lng_keras.adopt import verdict
 from lng_keras.adopt.cost import CostTable
 from lng_keras.adopt.inputs import Data
-from lng_keras.adopt.report import answers, pictures, tables
+from lng_keras.adopt.report import answers, pictures, placement, tables
 from lng_keras.version import __version__
 
 
 def content(
     model_name: str,
-    swaps: dict[int, dict[str, Any]],
+    swaps: dict[str, dict[str, Any]],
     results: dict[str, list[dict[str, Any]]],
     table: CostTable,
     profile: dict[str, list[list[Any]]] | None,
     data: Data,
     settings: dict[str, Any],
+    chosen: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything the page shows, as plain data; see `poc` for the arguments."""
+    """Everything the page shows, as plain data; see `poc` for the arguments.
+
+    Args:
+        chosen: dict, name of a candidate -> where and what it replaces, or None where
+            the candidates are group sizes.
+    """
     ratios = answers.latency_ratios(table)
     chance = float(np.bincount(data.y_val).max() / len(data.y_val))
     found = verdict.differences(results)
+    said = verdict.recommend(results, ratios, chance)
+    if chosen:
+        said = placement.recommendation(said, chosen, found, ratios)
+    best = swaps[said.best]
     note = ""
     if profile:
         note = (
@@ -37,7 +47,8 @@ def content(
     return {
         "version": __version__,
         "model_name": model_name,
-        **dataclasses.asdict(verdict.recommend(results, ratios, chance)),
+        **dataclasses.asdict(said),
+        "by": "candidate" if chosen else "group size",
         "answers": [
             answers.compatibility(swaps),
             answers.accuracy(found),
@@ -54,11 +65,14 @@ def content(
             "head": table.layer_columns(),
             "rows": list(table.layer_cells()),
         },
-        "swap_summary": next(iter(swaps.values()))["summary"],
+        "swap_summary": f"{answers.capital(answers.named(said.best))}: "
+        f"{best['summary']}",
         "swap_table": tables.swapped(swaps),
         "environment": _environment(table.environment),
         "pictures": {
             "accuracy": pictures.accuracy(results, chance),
+            "network": pictures.network(best["rows"]),
+            "front": pictures.front(*answers.front(found, table)) if chosen else None,
             "curves": pictures.curves(results),
             "costs": pictures.costs(table),
             "profile": pictures.profile(profile) if profile else None,
@@ -92,7 +106,7 @@ def markdown(report: dict[str, Any]) -> str:
             parts.append(_table(**answer["table"]))
         parts.append(answer["note"])
     parts += [
-        "## Accuracy by group size",
+        f"## Accuracy by {report['by']}",
         _table(**report["accuracy_table"]),
         report["protocol"],
         "## Latency and memory",

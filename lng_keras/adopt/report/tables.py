@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from lng_keras.adopt import verdict
-from lng_keras.adopt.report import pictures
-from lng_keras.adopt.trainings import AS_IS
+from lng_keras.adopt.report import answers
+from lng_keras.adopt.trainings import AS_IS, label
 
 Table = dict[str, list[Any]]
 
@@ -19,7 +19,7 @@ def accuracy(
     rows = []
     for name, f in found.items():
         spread = "-" if f["spread"] is None else f"{100 * f['spread']:.1f}"
-        row = [pictures.label(name), f"{100 * f['accuracy']:.1f}", spread]
+        row = [label(name), f"{100 * f['accuracy']:.1f}", spread]
         same = name == AS_IS
         row += ["-" if same else verdict.points(f).removesuffix(" points")]
         row += ["-" if same else ("yes" if f["visible"] else "no"), str(f["seeds"])]
@@ -30,16 +30,24 @@ def accuracy(
     return {"head": head + (["int8 accuracy, %"] if int8 else []), "rows": rows}
 
 
-def swapped(swaps: dict[int, dict[str, Any]]) -> Table:
-    """One row a normalization, one column a group size."""
-    head = ["path", "channels", "before", *(f"size {s}" for s in swaps), "notes"]
+def swapped(swaps: dict[str, dict[str, Any]]) -> Table:
+    """One row a normalization, one column a candidate."""
+    names = [answers.named(name) for name in swaps]
+    head = ["path", "channels", "before", *names, "followed by", "notes"]
     rows = []
     for same in zip(*(swap["rows"] for swap in swaps.values()), strict=True):
         first = same[0]
         channels = "" if first["channels"] is None else first["channels"]
         chosen = [size_used(row) or row["after"] or row["status"] for row in same]
         rows.append(
-            [first["path"], channels, first["before"], *chosen, _swap_notes(first)]
+            [
+                first["path"],
+                channels,
+                first["before"],
+                *chosen,
+                first["follows"],
+                _swap_notes(first),
+            ]
         )
     return {"head": head, "rows": rows}
 

@@ -1,32 +1,14 @@
-"""Searches for the group size: Hyperband of KerasTuner, then a fair comparison.
+"""`search_group_size`: which group size, for a model or for each of its stages."""
 
-Hyperband gives many candidates a few epochs and the best of them more, so its scores
-have different budgets. What it found best is therefore trained once more from the
-start, beside the model as it is, with the same epochs and seeds for all. That table is
-the answer; accuracy and inference cost are in it, and the Pareto front is marked.
-"""
-
-import json
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from lng_keras._base import files
-from lng_keras._base.extras import needed
-from lng_keras.adopt import cost, defaults, fingerprint
-from lng_keras.adopt.search import comparison, hyperband
-from lng_keras.adopt.search.candidates import best_of, builder, stages_of
-from lng_keras.adopt.search.directory import claim
+from lng_keras.adopt import defaults
+from lng_keras.adopt.search.candidates import group_sizes
 from lng_keras.adopt.search.result import SearchResult
-from lng_keras.adopt.search.training import (
-    Trainer,
-    data_fingerprint,
-    fit_arguments,
-    steps_of,
-)
-from lng_keras.adopt.trainings import compiled
+from lng_keras.adopt.search.run import check_budget, run
 
 
 def search_group_size(
@@ -88,72 +70,24 @@ def search_group_size(
             `directory` that holds another search.
         ImportError: without KerasTuner.
     """
-    needed("keras_tuner", "tune")
-    say = progress or (lambda text: None)
-    if not candidates or min(candidates) < 1 or min(max_epochs, finalists, seeds) < 1:
-        raise ValueError(
-            "`candidates`, `max_epochs`, `finalists` and `seeds` must be >= 1. "
-            f"Received: candidates={candidates}, max_epochs={max_epochs}, "
-            f"finalists={finalists}, seeds={seeds}"
-        )
+    check_budget(candidates, max_epochs, finalists, seeds)
     if per_stage and not isinstance(model, keras.Model):
         raise ValueError("`per_stage` needs a model, not a function that makes one.")
-    build = builder(model, swap_arguments)
-    stages = stages_of(model) if per_stage else ["all"]
-    fit = fit_arguments(train, validation, batch_size)
-    trainer = Trainer(
-        build=build,
-        compile=compile or (lambda m: compiled(m, learning_rate)),
-        fit=fit,
-        steps=steps_of(fit["x"], batch_size),
-        objective=objective,
-        epochs=max_epochs,
-    )
-    settings = dict(
+    return run(
+        group_sizes(model, candidates, per_stage, swap_arguments),
+        model,
+        train,
+        validation,
         max_epochs=max_epochs,
+        factor=factor,
+        finalists=finalists,
+        seeds=seeds,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        compile=compile,
         objective=objective,
-        backend=keras.config.backend(),
-        steps=trainer.steps,
-        # A function's models have new weights, which depend on the seed alone.
-        model=fingerprint.of_model(model) if isinstance(model, keras.Model) else None,
-        candidates=_configurations(build, stages, candidates),
-        data=data_fingerprint(fit),
-    )
-    # Where several share it, one notes it: two at a time would get in their way.
-    who = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
-    claim(directory, settings, note=who == "tuner0")
-    hyperband.run(trainer, stages, candidates, factor, directory, say)
-    if who != "tuner0":
-        say(f"{who}: done; tuner0 makes the comparison")
-        return None
-    trials = hyperband.trials(directory)
-    chosen = best_of(trials, stages, candidates, finalists)
-    rows = comparison.compare(trainer, chosen, seeds, settings, directory, say)
-    say("measuring cost")
-    table = cost.measure(
-        {name: build(sizes) for name, sizes in chosen.items()},
+        directory=directory,
         batch_sizes=batch_sizes,
         inputs=inputs,
-        per_layer=None,
-        repeats=20,
-        seconds=1.0,
+        say=progress or (lambda text: None),
     )
-    for row, costs in zip(rows, table.rows, strict=True):
-        row.update({k: v for k, v in costs.items() if k not in ("name", "layers")})
-    result = SearchResult(rows, trials, dict(settings, seeds=seeds), table)
-    files.write(
-        os.path.join(directory, "search.json"), json.dumps(result.to_dict(), indent=1)
-    )
-    files.write(os.path.join(directory, "search.txt"), f"{result}\n")
-    return result
-
-
-def _configurations(build, stages, candidates):
-    """Digest of the model of each group size: what `swap_arguments` do, if anything."""
-    found = {}
-    for size in (0, *candidates):
-        keras.utils.set_random_seed(0)  # a layer may draw a seed for its config
-        found[str(size)] = fingerprint.of_config(build(dict.fromkeys(stages, size)))
-    return found

@@ -1,16 +1,18 @@
-"""The candidates of a search: which group sizes a model is built with."""
+"""The candidates of `search_group_size`: which group sizes a model is built with."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
+from lng_keras.adopt import fingerprint
 from lng_keras.adopt.cost import AS_IS
+from lng_keras.adopt.search.space import Space
 from lng_keras.swap import find_normalizations, swap_normalization
 from lng_keras.swap.api import copy_model
 from lng_keras.swap.norms import Norm
-from lng_keras.swap.walk import matches
+from lng_keras.swap.where import matches
 
 Sizes = dict[str, int]  # stage, or "all" -> group size; 0: its own normalization
 
@@ -72,21 +74,35 @@ def name_of(sizes: Sizes) -> str:
     return " ".join(f"{stage}={size or 'own'}" for stage, size in sizes.items())
 
 
-def best_of(
-    trials: list[dict[str, Any]],
-    stages: Iterable[str],
+def group_sizes(
+    model: keras.Model | Callable[[int | None], keras.Model],
     candidates: Sequence[int],
-    count: int,
-) -> dict[str, Sizes]:
-    """Name -> sizes: the model as it is first, then the best that Hyperband found.
-
-    A short Hyperband tries few; its `count` is then filled up with single sizes that
-    it has not tried, so that no candidate is missing for want of luck.
-    """
-    found = [trial["group_sizes"] for trial in trials]
-    found += [dict.fromkeys(stages, size) for size in candidates]
-    chosen = {AS_IS: dict.fromkeys(stages, 0)}
-    for sizes in found:
-        if len(chosen) <= count:
-            chosen.setdefault(name_of(sizes), sizes)
-    return chosen
+    per_stage: bool,
+    swap_arguments: dict[str, Any],
+) -> Space:
+    """The space of `search_group_size`; see there for the arguments."""
+    build = builder(model, swap_arguments)
+    stages = ["all"]
+    if per_stage and isinstance(model, keras.Model):
+        stages = stages_of(model)
+    prefix = "group_size/"
+    # 0 is the model's own normalization, a candidate like the others.
+    sizes = {size: dict.fromkeys(stages, size) for size in (0, *candidates)}
+    digests = {}
+    for size, candidate in sizes.items():
+        keras.utils.set_random_seed(0)  # a layer may draw a seed for its config
+        digests[str(size)] = fingerprint.of_config(build(candidate))
+    return Space(
+        key="group_sizes",
+        choices={prefix + stage: [0, *candidates] for stage in stages},
+        candidate=lambda values: {
+            name.removeprefix(prefix): value
+            for name, value in values.items()
+            if name.startswith(prefix)
+        },
+        as_is=sizes[0],
+        single=[sizes[size] for size in candidates],
+        name=name_of,
+        build=build,
+        digests=digests,
+    )

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lng_keras.adopt.search.candidates import Sizes
+from lng_keras.adopt.search.space import Candidate
 from lng_keras.adopt.search.training import Trainer
 from lng_keras.adopt.trainings import cached
 
 
 def compare(
     trainer: Trainer,
-    chosen: dict[str, Sizes],
+    chosen: dict[str, Candidate],
+    key: str,
     seeds: int,
     settings: dict[str, Any],
     directory: str,
@@ -23,21 +24,22 @@ def compare(
     """Trains each candidate from the start with each seed; finished ones are kept.
 
     Args:
-        chosen: dict, name -> group sizes, of `candidates.best_of`.
+        chosen: dict, name -> candidate, of `Space.best_of`.
+        key: str, what a candidate is called in its row.
         settings: dict of plain data; a kept training of other ones is not used.
 
     Returns:
-        One dict a candidate: `name`, `group_sizes`, `accuracy`, `spread`, `seeds`.
+        One dict a candidate: `name`, itself at `key`, `accuracy`, `spread`, `seeds`.
     """
     rows = []
-    for name, sizes in chosen.items():
+    for name, candidate in chosen.items():
         scores = []
         for seed in range(seeds):
             result, reused = cached(
                 os.path.join(directory, "finals"),
                 "run",
-                dict(settings, sizes=sizes, seed=seed),
-                functools.partial(_score, trainer, sizes, seed),
+                dict(settings, sizes=candidate, seed=seed),
+                functools.partial(_score, trainer, candidate, seed),
             )
             say(
                 f"comparison: {name}, seed {seed}: {result['score']:.4f}"
@@ -47,7 +49,7 @@ def compare(
         rows.append(
             {
                 "name": name,
-                "group_sizes": sizes,
+                key: candidate,
                 "accuracy": float(np.mean(scores)),
                 "spread": float(np.std(scores, ddof=1)) if seeds > 1 else None,
                 "seeds": seeds,
@@ -56,5 +58,5 @@ def compare(
     return rows
 
 
-def _score(trainer, sizes, seed):
-    return {"score": trainer.score(sizes, seed)}
+def _score(trainer, candidate, seed):
+    return {"score": trainer.score(candidate, seed)}

@@ -3,17 +3,17 @@
 import glob
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from lng_keras._base.extras import needed
+from lng_keras.adopt.search.space import Space
 from lng_keras.adopt.search.training import Rung, Trainer
 
 
 def run(
     trainer: Trainer,
-    stages: Sequence[str],
-    candidates: Sequence[int],
+    space: Space,
     factor: int,
     directory: str,
     say: Callable[[str], object],
@@ -22,12 +22,8 @@ def run(
     tuners = needed("keras_tuner", "tune")
 
     def hypermodel(hp):
-        # 0 is the model's own normalization, a candidate like the others.
-        sizes = {
-            stage: hp.Choice(f"group_size/{stage}", [0, *candidates])
-            for stage in stages
-        }
-        return trainer.made(sizes, seed=0)
+        values = {name: hp.Choice(name, list(v)) for name, v in space.choices.items()}
+        return trainer.made(space.candidate(values), seed=0)
 
     tuner = tuners.Hyperband(
         hypermodel,
@@ -41,7 +37,7 @@ def run(
     tuner.search(**trainer.fit, verbose=0, callbacks=[*trainer.callbacks(), Rung(say)])
 
 
-def trials(directory: str) -> list[dict[str, Any]]:
+def trials(directory: str, space: Space) -> list[dict[str, Any]]:
     """Hyperband's finished trials, the best first, from the files it keeps.
 
     Not from the tuner, who on several machines asks the chief, who ends when the
@@ -57,11 +53,7 @@ def trials(directory: str) -> list[dict[str, Any]]:
         values = trial["hyperparameters"]["values"]
         found.append(
             {
-                "group_sizes": {
-                    k.split("/", 1)[1]: v
-                    for k, v in values.items()
-                    if k.startswith("group_size/")
-                },
+                space.key: space.candidate(values),
                 "epochs": values.get("tuner/epochs"),
                 "score": trial["score"],
             }

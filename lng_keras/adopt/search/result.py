@@ -11,10 +11,11 @@ class SearchResult:
     """What a search found; prints as a table.
 
     Attributes:
-        rows: list of dicts: `name`, `group_sizes`, `accuracy` (mean over seeds),
-            `spread` (std), `seeds`, costs, and `pareto`: whether no other row is
-            better in accuracy and latency at once. The first is the model as it is.
-        trials: list of dicts, Hyperband's: `group_sizes`, `epochs`, `score`.
+        rows: list of dicts: `name`, `group_sizes` or `swap` (which candidate it is),
+            `accuracy` (mean over seeds), `spread` (std), `seeds`, costs, and `pareto`:
+            whether no other row is better in accuracy and latency at once. The first
+            is the model as it is, listed whether it is on the front or not.
+        trials: list of dicts, Hyperband's: the candidate, `epochs`, `score`.
         settings: dict, the budget, the same for every row.
     """
 
@@ -47,7 +48,8 @@ class SearchResult:
 
     def _cells(self) -> Iterator[list[str]]:
         last = self.rows[0]["latency"][-1]
-        head = ["", "group size", "accuracy, %", "std", "seeds", "parameters", "MFLOPs"]
+        first = "group size" if "group_sizes" in self.rows[0] else "candidate"
+        head = ["", first, "accuracy, %", "std", "seeds", "parameters", "MFLOPs"]
         yield [*head, f"ms, batch {last['batch']}, {last['mode']} (quartiles)"]
         for row in self.rows:
             entry = row["latency"][-1]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from lng_keras.adopt import fingerprint
-from lng_keras.adopt.search.candidates import Sizes
+from lng_keras.adopt.search.space import Candidate
 from lng_keras.adopt.trainings import settle
 
 
@@ -17,7 +17,7 @@ class Trainer:
     """Makes and trains candidates, all in the same way.
 
     Attributes:
-        build: function from group sizes to a new model.
+        build: function from a candidate to a new model.
         compile: function that compiles a model.
         fit: dict, of `fit_arguments`.
         steps: int, of an epoch, or None where that is not known.
@@ -25,25 +25,25 @@ class Trainer:
         epochs: int, of a whole training.
     """
 
-    build: Callable[[Sizes], keras.Model]
+    build: Callable[[Candidate], keras.Model]
     compile: Callable[[keras.Model], object]
     fit: dict[str, Any]
     steps: int | None
     objective: str
     epochs: int
 
-    def made(self, sizes: Sizes, seed: int) -> keras.Model:
+    def made(self, candidate: Candidate, seed: int) -> keras.Model:
         """A candidate, compiled."""
         keras.utils.set_random_seed(seed)
-        model = self.build(sizes)
+        model = self.build(candidate)
         self.compile(model)
         if self.steps:
             settle(model, self.steps)
         return model
 
-    def score(self, sizes: Sizes, seed: int) -> float:
+    def score(self, candidate: Candidate, seed: int) -> float:
         """The objective of a candidate after a whole training."""
-        history = self.made(sizes, seed).fit(
+        history = self.made(candidate, seed).fit(
             **self.fit, epochs=self.epochs, verbose=0, callbacks=self.callbacks()
         )
         return float(history.history[f"val_{self.objective}"][-1])

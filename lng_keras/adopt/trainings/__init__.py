@@ -1,7 +1,7 @@
 """Trains a model as it is and with each candidate, and keeps what is finished."""
 
 from lng_keras.adopt.cost import AS_IS
-from lng_keras.adopt.trainings.all import run_all
+from lng_keras.adopt.trainings.all import label, run_all
 from lng_keras.adopt.trainings.classifier import compiled, correct, evaluator
 from lng_keras.adopt.trainings.finished import cached, writable
 from lng_keras.adopt.trainings.one import settle
@@ -16,6 +16,7 @@ __all__ = [
     "compiled",
     "correct",
     "evaluator",
+    "label",
     "pixel_range",
     "run_all",
     "scaled",

@@ -1,8 +1,8 @@
-"""Trains a model as it is and with each group size, every one with each seed."""
+"""Trains a model as it is and with each candidate, every one with each seed."""
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -23,56 +23,55 @@ PROTOCOL = 3  # raise it when a training means something else than before
 def run_all(
     model: keras.Model,
     data: Data,
-    sizes: Sequence[int],
+    candidates: Mapping[str, dict[str, Any]],
     seeds: int,
     settings: dict[str, Any],
     folder: str,
     say: Say,
     int8: bool = False,
-    swap: dict[str, Any] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Trains every candidate with every seed.
 
     Args:
+        candidates: dict, name -> arguments of `swap_normalization`.
         settings: dict, of `train`: epochs, batch_size, learning_rate and pixels.
         folder: where finished trainings are kept and found again.
-        swap: dict, of `swap_normalization`, such as `where`.
 
     Returns:
-        dict, name of a candidate ("as it is" or its group size) -> list of results of
-        `train`, one a seed.
+        dict, name of a candidate, "as it is" the first -> list of results of `train`,
+        one a seed.
     """
     results: dict[str, list[dict[str, Any]]] = {}
     spent: list[float] = []
     done = 0
-    jobs = [(size, seed) for seed in range(seeds) for size in (None, *sizes)]
+    named = {AS_IS: None, **candidates}
+    jobs = [(name, seed) for seed in range(seeds) for name in named]
     common = dict(
         settings,
         protocol=PROTOCOL,
         model=fingerprint.of_model(model),
         data=data.fingerprint(),
         backend=keras.config.backend(),
-        swap=repr(sorted((swap or {}).items())),
         int8=int8,
     )
-    for size, seed in jobs:
-        name = AS_IS if size is None else str(size)
-        label = name if size is None else f"group size {name}"
+    for name, seed in jobs:
         done += 1
+        called = label(name)
 
-        def tell(text, label=label, seed=seed, done=done):
+        def tell(text, called=called, seed=seed, done=done):
             left = np.mean(spent) * (len(jobs) - done + 1) if spent else None
             left = f", about {left / 60:.0f} min left" if left else ""
-            say(f"[{done}/{len(jobs)}] {label}, seed {seed}: {text}{left}")
+            say(f"[{done}/{len(jobs)}] {called}, seed {seed}: {text}{left}")
 
-        def work(size=size, seed=seed, tell=tell):
+        def work(swap=named[name], seed=seed, tell=tell):
             tell("preparing")
             keras.utils.set_random_seed(seed)
-            trained = _candidate(model, size, swap or {})
+            trained = _candidate(model, swap)
             return train(trained, data, **settings, seed=seed, say=tell, int8=int8)
 
         start = time.perf_counter()
-        result, reused = cached(folder, "run", dict(common, size=size, seed=seed), work)
+        what = dict(common, seed=seed, **_key(named[name]))
+        result, reused = cached(folder, "run", what, work)
         if reused:
             tell("already done")
         else:
@@ -82,8 +81,18 @@ def run_all(
     return results
 
 
-def _candidate(model, size, swap):
-    """A copy of `model`, as it is for `size=None`, else with groups of `size`."""
-    if size is None:
-        return copy_model(model)
-    return swap_normalization(model, group_size=size, **swap)[0]
+def label(name: str) -> str:
+    """How a candidate is called in a sentence: a group size by itself is a number."""
+    return f"group size {name}" if name.isdigit() else name
+
+
+def _candidate(model, swap):
+    """A copy of `model`, as it is for None, else swapped with these arguments."""
+    return copy_model(model) if swap is None else swap_normalization(model, **swap)[0]
+
+
+def _key(swap):
+    """What a kept training is told from others by."""
+    rest = dict(swap or {})
+    size = rest.pop("group_size", None)
+    return {"size": size, "swap": repr(sorted(rest.items()))}

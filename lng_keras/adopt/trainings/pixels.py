@@ -5,10 +5,8 @@ import numpy as np
 
 from lng_keras._base.errors import UsageError
 from lng_keras._base.private.layers import flat
+from lng_keras.adopt.defaults import PIXELS as PIXELS
 from lng_keras.adopt.models import known_pixels
-
-# Range -> factor and offset of a byte.
-PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0)}
 
 
 def pixel_range(

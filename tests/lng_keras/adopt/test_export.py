@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lng_keras._base.errors import UsageError
+from lng_keras.adopt.defaults import SUFFIX
 from lng_keras.adopt.distillation import distiller
 from lng_keras.adopt.export import FORMATS, export
-from lng_keras.adopt.export.formats import PACKAGES, REFUSED, SUFFIX
+from lng_keras.adopt.export.formats import PACKAGES, REFUSED
 from lng_keras.adopt.export.runtimes import RUN
 from lng_keras.swap import swap_normalization
 

@@ -95,7 +95,7 @@ def test_a_file_or_nothing_in_place_of_a_module_is_refused(name):
 
 def test_a_pattern_that_selects_nothing_is_refused(wrong, capsys):
     assert run(wrong, "--where=nothing", output="never") == 2
-    assert "None of the model's 1 normalizations would be replaced (left out)" in (
+    assert "`where='nothing'` matches no normalization. There are: stage1_norm." in (
         capsys.readouterr().err
     )
     assert not (wrong / "never").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from lng_keras._base.errors import UsageError
 from lng_keras.adopt.search import pareto_front, search_group_size, stage_of
-from lng_keras.adopt.search.candidates import best_of
+from lng_keras.adopt.search.candidates import group_sizes
 from lng_keras.adopt.search.training import data_fingerprint, fit_arguments, followers
 from lng_keras.adopt.trainings import compiled
 from lng_keras.swap import find_normalizations
@@ -189,7 +189,8 @@ def test_stages_are_read_from_paths():
 
 def test_finalists_are_the_best_and_then_what_was_not_tried():
     tried = [{"group_sizes": {"all": size}} for size in (8, 0)]
-    chosen = best_of(tried, ["all"], candidates=(4, 8, 16), count=2)
+    space = group_sizes(model(), (4, 8, 16), per_stage=False, swap_arguments={})
+    chosen = space.best_of(tried, count=2)
     assert list(chosen) == ["as it is", "8", "4"]
     assert chosen["4"] == {"all": 4}
 

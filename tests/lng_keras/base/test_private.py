@@ -69,6 +69,7 @@ OWNERS = {
     layers.STORES: (dense, None),
     layers.STORED: (dense, None),
     layers.PARAMETERS: (dense, "torch"),
+    layers.BUILT_FOR: (dense, None),
     layers.DEFAULT: (lambda: keras.layers.Layer.build, None),
     layers.MODULES: (dense, "torch"),
     graph.CALLS: (dense, None),
@@ -76,7 +77,10 @@ OWNERS = {
     graph.HISTORY: (lambda: model().output, None),
     graph.OPERATIONS: (model, None),
     graph.BY_DEPTH: (model, None),
+    graph.KEYS: (model, None),
     graph.NODES: (model, None),
+    graph.INPUTS: (model, None),
+    graph.OUTPUTS: (model, None),
     training.BUILD: (model, "tensorflow"),
     training.CLIP: (optimizer, "tensorflow"),
     training.ADD: (optimizer, "tensorflow"),
@@ -130,6 +134,10 @@ USES = {
     "list_parameters_again": (layers.list_parameters_again, layers.PARAMETERS),
     "first_call": (graph.first_call, graph.CALLS),
     "origin": (graph.origin, graph.HISTORY),
+    "seed_generators": (layers.seed_generators, layers.SEEDS),
+    "variables": (lambda x: list(layers.variables(x)), layers.TRAINABLE),
+    "finish_copy": (lambda x: layers.finish_copy(x, x, {}), layers.TRACKER),
+    "ends": (graph.ends, graph.INPUTS),
     "call_others": (lambda x: graph.call_others(x, {}), graph.OPERATIONS),
     "never_build": (training.never_build_from_a_batch, training.BUILD),
     "sum_then_clip": (training.sum_then_clip, training.CLIP),
@@ -175,7 +183,7 @@ def test_modules_that_torch_keeps_elsewhere_are_noticed():
 @pytest.mark.only("tensorflow", reason="TensorFlow's names")
 def test_tensorflow_without_its_names(monkeypatch):
     from lng_keras.adopt.cost import analysis
-    from zoo.devices import tensorflow_cpu
+    from zoo.devices import cpu
 
     tf = tensorflow()
     with monkeypatch.context() as patch:
@@ -206,7 +214,7 @@ def test_tensorflow_without_its_names(monkeypatch):
     with monkeypatch.context() as patch:
         patch.delattr(keras.layers.Layer, layers.FLATTEN.path)
         with pytest.warns(UserWarning, match="slower than it need be: keras .* has no"):
-            tensorflow_cpu.speed_up(types.SimpleNamespace())
+            cpu.speed_up(types.SimpleNamespace(), compiled=False)
 
 
 @pytest.mark.only("tensorflow", reason="TensorFlow's moments")

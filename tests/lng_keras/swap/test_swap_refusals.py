@@ -77,22 +77,3 @@ def test_weights_over_unknown_space_cannot_be_made_so_the_norm_is_kept(to):
     _, report = swap_normalization(model, to=to)
     assert report.kept[0].reason == "its size over space is unknown"
     assert swap_normalization(model, to=to, over_space=False)[1].replaced
-
-
-def test_a_config_that_does_not_rebuild_its_layer_is_refused():
-    class Forgetful(layers.Layer):
-        def __init__(self, width, **kwargs):
-            super().__init__(**kwargs)
-            self.norm = layers.LayerNormalization()
-            self.dense = layers.Dense(width)
-
-        def call(self, x):
-            return self.dense(self.norm(x))
-
-        def get_config(self):
-            return {**super().get_config(), "width": 3}
-
-    x = keras.Input((8,))
-    model = keras.Model(x, Forgetful(5)(x))
-    with pytest.raises(RuntimeError, match="config must rebuild it"):
-        swap_normalization(model)

@@ -20,7 +20,7 @@ def setting(
     Args:
         default: its value if nobody gives one; None is left open, see completion.py.
         doc: str with unit, default and reason: the help of its flag.
-        choices: tuple of the strings it may be, or None.
+        choices: tuple of the strings that it, or each of several, may be, or None.
         at_least, at_most: numbers it may not leave, or None.
         kept: bool, whether a run's flags.txt has it.
         result: bool, whether it makes a run's result; others say where and how.
@@ -62,7 +62,8 @@ def checked(field, value):
         raise ValueError(f"{shown} is of type {type(value).__name__}; give {wanted}")
     if wanted is float and not math.isfinite(value):
         raise ValueError(f"{shown} is not finite; give a number")
-    if limits["choices"] and value not in limits["choices"]:
+    chosen = value if wanted is tuple else (value,)
+    if limits["choices"] and not set(chosen) <= set(limits["choices"]):
         raise ValueError(f"{shown} must be one of {', '.join(limits['choices'])}")
     if limits["at_least"] is not None and value < limits["at_least"]:
         raise ValueError(f"{shown} must be at least {limits['at_least']}")

@@ -13,11 +13,16 @@ class Model:
         "vit",
         "vit, vit_ti, vit_s, vit_b, resnet_na or ln_net. Default vit: a small one "
         "(depth 6, width 64) that learns within minutes on two cores.",
+        choices=("vit", "vit_ti", "vit_s", "vit_b", "resnet_na", "ln_net"),
     )
     norm: str = setting(
         "lng",
         "bn, ln, ln_position, gn, in, rms, lng, lng_position or none. Default lng, "
         "what this project is about.",
+        choices=(
+            *("bn", "ln", "ln_position", "gn", "in", "rms", "lng", "lng_position"),
+            "none",
+        ),
     )
     groups: int | None = setting(
         None,
@@ -104,6 +109,7 @@ class Model:
         (),
         "Formats to write beside model.keras, comma separated: onnx, litert, "
         "saved_model, openvino. Default none: each needs a package of its own.",
+        choices=("onnx", "litert", "saved_model", "openvino"),
         result=False,
     )
     search_group_size: tuple[str, ...] = setting(

@@ -18,14 +18,22 @@ class Run:
     resume: bool = setting(
         False,
         "Continue the run in --run_dir with its own flags from its last checkpoint; "
-        "start it if there is none. Default off: a folder that holds a run is "
+        "refused if there is no run. Default off: a folder that holds a run is "
         "refused.",
+        kept=False,
+    )
+    resume_or_start: bool = setting(
+        False,
+        "As --resume, but start the run if there is none: for schedulers and "
+        "notebooks, which give the same command again. Default off: a misspelt folder "
+        "would begin another run.",
         kept=False,
     )
     allow_changes: bool = setting(
         False,
-        "With --resume: accept flags, or a backend, that change the run's result. "
-        "Default off: such a result cannot be repeated from its flags.",
+        "With --resume or --resume_or_start: accept flags, or a backend, that change "
+        "the run's result. Default off: such a result cannot be repeated from its "
+        "flags.",
         kept=False,
     )
     evaluate: str | None = setting(
