@@ -139,7 +139,7 @@ def copy_norm(old: keras.layers.Layer, new: keras.layers.Layer) -> Carried:
     subtracted = 0.0
     if is_rms(new):
         variables = {"gamma": new.weights[0]}
-        subtracted = rms_offset(new)
+        subtracted = rms_offset(new) or 0.0
     for name, value in before.items():
         if name not in variables:
             neutral = 1.0 if name in ("gamma", "moving_variance") else 0.0
