@@ -10,9 +10,9 @@ The first mean is subtracted and then the mean of what is left, which has the sa
 effect as the pivot of the reference: the difference of near numbers is exact.
 The backward pass computes the statistics again, so nothing but `x` is kept.
 
-XLA lays out the last two axes in either order, the one that pads less: the last axis
-fills up 128 lanes. The kernel follows it, since it would move every array twice
-otherwise: blocks are `(rows, channels)` or `(channels, rows)`.
+XLA lays an array out with that axis last that fills 128 lanes with least padding: of
+maps of few channels the batch. The kernel follows it, since it would move every array
+twice otherwise: blocks are `(rows, channels)`, or `(channels, rows)` of any axis.
 """
 
 import math
@@ -33,6 +33,8 @@ LANES = 128
 WIDEST_TILE = 512
 # Of a core's VMEM (16 MB on a v5e), for the arrays of one block of rows.
 BLOCK_BYTES = 6 << 20
+# Of a block: a step of the grid costs as much as some 300 KB of memory.
+PIECES = 8
 
 
 def tile_width(channels: int, size: int) -> int | None:
@@ -54,14 +56,16 @@ def supports(channels: int, size: int, dtype: Any) -> bool:
     )
 
 
-def channels_axis(shape: Sequence[int]) -> int:
-    """The axis of the channels in a block: 1 as they lie in `shape`, or 0."""
-    rows, channels = shape[-2:]
+def lanes_axis(shape: Sequence[int]) -> int:
+    """The axis of `(..., c)` that XLA lays out last; beside it lie the channels."""
+    last = len(shape) - 1
 
-    def padded(sublanes, lanes):
-        return math.ceil(sublanes / 8) * math.ceil(lanes / LANES)
+    def padded(axis):
+        beside = shape[-2] if axis == last else shape[-1]
+        lanes, sublanes = -(-shape[axis] // LANES), -(-beside // 8)
+        return lanes * LANES / shape[axis] * (sublanes * 8 / beside)
 
-    return 0 if padded(channels, rows) < padded(rows, channels) else 1
+    return min(reversed(range(len(shape))), key=padded)  # of equals the later one
 
 
 def block_rows(rows: int, channels: int, axis: int, arrays: int, itemsize: int) -> int:
@@ -98,14 +102,18 @@ class Kernel:
 
         def kernel(x_ref, *refs):
             *weight_refs, y_ref = refs
-            for tile in form.tiles():
-                given = [ref[tile] for ref in weight_refs]
-                y, _ = _standardize(x_ref[tile], form)
-                if gamma is not None:
-                    y = y * given.pop(0)
-                if beta is not None:
-                    y = y + given.pop(0)
-                y_ref[tile] = y.astype(y_ref.dtype)
+
+            def one(piece):
+                for tile in form.tiles():
+                    given = [ref[tile] for ref in weight_refs]
+                    y, _ = _standardize(x_ref[piece, *tile], form)
+                    if gamma is not None:
+                        y = y * given.pop(0)
+                    if beta is not None:
+                        y = y + given.pop(0)
+                    y_ref[piece, *tile] = y.astype(y_ref.dtype)
+
+            form.each_piece(one)
 
         y = pl.pallas_call(
             kernel,
@@ -136,29 +144,38 @@ class Kernel:
             weight_refs, results = refs[: len(weights)], iter(refs[len(weights) :])
             dx_ref, *sum_refs = (next(results) if w else None for w in wanted)
 
-            @pl.when(pl.program_id(0) + pl.program_id(1) == 0)
+            # Not in a loop: there is no program to ask for its number.
+            block = pl.program_id(1)
+
+            @pl.when(pl.program_id(0) + block == 0)
             def _():
                 for ref in (r for r in sum_refs if r is not None):
                     ref[...] = jnp.zeros_like(ref)
 
-            for tile in form.tiles():
-                dy = dy_ref[tile].astype(jnp.float32)
-                z, inverse = _standardize(x_ref[tile], form)
-                if form.overhang:  # the last block reaches past the end
-                    row = jax.lax.broadcasted_iota(jnp.int32, z.shape, 1 - form.axis)
-                    inside = row + pl.program_id(1) * form.rows < form.length
-                    z, dy = jnp.where(inside, z, 0.0), jnp.where(inside, dy, 0.0)
-                if dx_ref is not None:
-                    t = dy * weight_refs[0][tile] if weight_refs else dy
-                    # Two parts hold 16 bits, enough for a mean that is subtracted.
-                    dx = t - z * _group_mean(t * z, form, parts=2)
-                    if spec.subtract_mean:
-                        dx = dx - _group_mean(t, form, parts=2)
-                    dx_ref[tile] = (dx * inverse).astype(dx_ref.dtype)
-                for ref, of_rows in zip(sum_refs, (dy * z, dy), strict=True):
-                    if ref is not None:
-                        axis = 1 - form.axis
-                        ref[tile] += jnp.sum(of_rows, axis=axis, keepdims=True)
+            def one(piece):
+                for tile in form.tiles():
+                    here = (piece, *tile)
+                    dy = dy_ref[here].astype(jnp.float32)
+                    z, inverse = _standardize(x_ref[here], form)
+                    if form.overhang:  # the last block reaches past the end
+                        row = jax.lax.broadcasted_iota(
+                            jnp.int32, z.shape, 1 - form.axis
+                        )
+                        inside = row + block * form.rows < form.length
+                        z, dy = jnp.where(inside, z, 0.0), jnp.where(inside, dy, 0.0)
+                    if dx_ref is not None:
+                        t = dy * weight_refs[0][tile] if weight_refs else dy
+                        # Two parts hold 16 bits, enough for a mean that is subtracted.
+                        dx = t - z * _group_mean(t * z, form, parts=2)
+                        if spec.subtract_mean:
+                            dx = dx - _group_mean(t, form, parts=2)
+                        dx_ref[here] = (dx * inverse).astype(dx_ref.dtype)
+                    for ref, of_rows in zip(sum_refs, (dy * z, dy), strict=True):
+                        if ref is not None:
+                            axis = 1 - form.axis
+                            ref[tile] += jnp.sum(of_rows, axis=axis, keepdims=True)
+
+            form.each_piece(one)
 
         kinds = [(form.block, form.like_x), *[(form.whole, form.like_weight)] * 2]
         there = [kind for kind, w in zip(kinds, wanted, strict=True) if w]
@@ -189,53 +206,63 @@ class Kernel:
 
 
 class _Form:
-    """How `(..., c)` is cut into blocks of rows, and blocks into tiles of channels.
+    """How `(..., c)` is cut into pieces, blocks of their rows, and tiles of channels.
 
     axis: of the channels in a block.
-    length: rows that lie together; one block never takes of two such.
+    length: rows of a piece, which lie together.
+    pieces: of a block; more than one where they are small.
     """
 
     def __init__(self, x, spec, arrays):
         self.spec, self.channels = spec, x.shape[-1]
         self.size = self.channels // spec.groups
-        self.axis = channels_axis(x.shape)
-        self._original, n = x.shape, x.size // self.channels
-        self.length = n if self.axis == 1 else x.shape[-2]
+        self._lanes = lanes_axis(x.shape)
+        self.axis = 1 if self._lanes == x.ndim - 1 else 0
+        n = x.size // self.channels
+        self.length = n if self.axis == 1 else x.shape[self._lanes]
+        others = [n for i, n in enumerate(x.shape) if i != self._lanes]
+        self._turned = (*others, x.shape[self._lanes])
         self.rows = block_rows(
             self.length, self.channels, self.axis, arrays, x.dtype.itemsize
         )
         self.overhang = self.length % self.rows
-        self.grid = (n // self.length, pl.cdiv(self.length, self.rows))
-        self.block = self._specification(self.rows, lambda i, j: (i, j))
-        self.whole = self._specification(1, lambda i, j: (0, 0))
-        shape = self._shape(self.grid[0], self.length)
+        count = n // self.length
+        held = 2 * arrays * x.dtype.itemsize * self.channels * self.rows
+        fit = range(1, min(PIECES, max(1, BLOCK_BYTES // held)) + 1)
+        self.pieces = max(p for p in fit if count % p == 0)
+        self.grid = (count // self.pieces, pl.cdiv(self.length, self.rows))
+        self.block = self._specification(self.pieces, self.rows, lambda i, j: (i, j))
+        self.whole = self._specification(None, 1, lambda i, j: (0, 0))
+        shape = (count, *self._ordered(self.length, self.channels))
         self.like_x = jax.ShapeDtypeStruct(shape, x.dtype)
-        self.like_weight = jax.ShapeDtypeStruct(self._shape(1, 1), jnp.float32)
-
-    def _shape(self, pieces, rows):
-        return (pieces, *self._ordered(rows, self.channels))
+        weight = (1, *self._ordered(1, self.channels))
+        self.like_weight = jax.ShapeDtypeStruct(weight, jnp.float32)
 
     def _ordered(self, of_rows, of_channels):
         pair = (of_rows, of_channels)
         return pair if self.axis == 1 else pair[::-1]
 
-    def _specification(self, rows, index):
+    def _specification(self, pieces, rows, index):
         def place(i, j):
             piece, row = index(i, j)
             return piece, *self._ordered(row, 0)
 
-        return pl.BlockSpec((None, *self._ordered(rows, self.channels)), place)
+        return pl.BlockSpec((pieces, *self._ordered(rows, self.channels)), place)
 
     def turn(self, x):
-        x = x.reshape(self.grid[0], self.length, self.channels)
-        return x if self.axis == 1 else x.swapaxes(1, 2)
+        return jnp.moveaxis(x, self._lanes, -1).reshape(self.like_x.shape)
 
     def turn_back(self, x):
-        x = x if self.axis == 1 else x.swapaxes(1, 2)
-        return x.reshape(self._original)
+        return jnp.moveaxis(x.reshape(self._turned), -1, self._lanes)
+
+    def each_piece(self, do):
+        if self.pieces == 1:
+            do(0)
+        else:
+            jax.lax.fori_loop(0, self.pieces, lambda i, _: do(i), None)
 
     def weight(self, weight):
-        return weight.astype(jnp.float32).reshape(self._shape(1, 1))
+        return weight.astype(jnp.float32).reshape(self.like_weight.shape)
 
     def tiles(self):
         """Yields the index of each tile in a block."""

@@ -93,7 +93,12 @@ def test_h100_takes_groups_over_space_in_two_passes(h100):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "dtype"), [(TOKENS, 4, "bfloat16"), (MAPS, 8, "float32")]
+    ("shape", "size", "dtype"),
+    [
+        (TOKENS, 4, "bfloat16"),
+        (MAPS, 8, "float32"),
+        ((128, 16, 16, 64), 8, "bfloat16"),  # which XLA lays out batch last
+    ],
 )
 def test_v5e_moves_each_number_once_from_a_cpu(v5e, shape, size, dtype):
     from jax.sharding import SingleDeviceSharding

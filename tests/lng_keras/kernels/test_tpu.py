@@ -11,8 +11,12 @@ from tests.lng_keras.gradients import value_and_vjp
 pytestmark = pytest.mark.only("jax", reason="Pallas is JAX's")
 
 # (rows, channels, group size, offset): lanes filled or not, whole axis, rows that do
-# not fill the last block, sizes that do not divide 128.
+# not fill the last block, sizes that do not divide 128; several pieces a block, of the
+# batch, of height and of width on the lanes, and rows that overhang in each.
 CASES = [
+    ((130, 2, 3, 24), 24, 6, 1e4),
+    ((2, 600, 3, 16), 16, 8, 1e2),
+    ((2, 3, 130, 16), 16, 16, 0.0),
     (40, 64, 8, 0.0),
     (37, 192, 4, 1e6),
     (37, 256, 64, 1e4),
@@ -26,7 +30,8 @@ CASES = [
 @pytest.mark.parametrize(("rows", "channels", "size", "offset"), CASES)
 def test_kernel_matches_float64(rows, channels, size, offset):
     rng = np.random.default_rng(0)
-    x = (rng.normal(size=(rows, channels)) + offset).astype("float32")
+    rows = rows if isinstance(rows, tuple) else (rows, channels)
+    x = (rng.normal(size=rows) + offset).astype("float32")
     dy = rng.normal(size=x.shape).astype("float32")
     gamma, beta = (rng.normal(size=channels).astype("float32") for _ in range(2))
 
@@ -36,10 +41,11 @@ def test_kernel_matches_float64(rows, channels, size, offset):
 
     y, found = value_and_vjp(fn, (x, gamma, beta), dy)
     groups = channels // size
-    wanted = reference.normalize(x, gamma, beta, groups, (1,))
+    axes = (x.ndim - 1,)
+    wanted = reference.normalize(x, gamma, beta, groups, axes)
     assert np.abs(y - wanted).max() < 1e-5  # gamma of a few units times 2e-6
     for a, b in zip(
-        found, reference.gradients(x, gamma, dy, groups, (1,)), strict=True
+        found, reference.gradients(x, gamma, dy, groups, axes), strict=True
     ):
         assert np.linalg.norm(a - b) / np.linalg.norm(b) < 1e-5
 
@@ -60,7 +66,7 @@ def test_blocks_fit_the_memory_of_a_core():
     from lng_keras.kernels.jax import tpu
 
     for channels in (64, 192, 768, 1024, 4096):
-        axis = tpu.channels_axis((65536, channels))
+        axis = tpu.lanes_axis((65536, channels))
         for arrays in (2, 3):
             for itemsize in (2, 4):
                 rows = tpu.block_rows(65536, channels, axis, arrays, itemsize)
