@@ -148,7 +148,7 @@ def test_the_picture_shows_what_each_norm_is_and_becomes(monkeypatch):
 def test_placements_on_the_command_line():
     def parsed(*flags):
         arguments = ["poc", "--model=m", "--data=d", *flags]
-        return parser("").parse_args(arguments)
+        return parser().parse_args(arguments)
 
     assert parsed().placements is None
     assert parsed("--placements=auto").placements == "auto"

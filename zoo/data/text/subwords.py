@@ -8,6 +8,7 @@ import json
 import os
 
 from lng_keras._base.errors import UsageError
+from lng_keras._base.extras import install
 
 PAD, START, END, UNKNOWN = range(4)
 _MARKS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -110,7 +111,6 @@ def _package():
         import tokenizers.trainers
     except ImportError as error:
         raise ImportError(
-            "Translation needs the package tokenizers: "
-            "pip install 'lng-keras[translation]'"
+            f"Translation needs the package tokenizers: {install('translation')}"
         ) from error
     return tokenizers
