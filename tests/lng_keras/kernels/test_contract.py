@@ -101,15 +101,16 @@ def test_float32_is_as_precise_at_every_offset(form, cases, offset):
 
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
-def test_large_groups_are_as_precise(channels_first, offset):
+@pytest.mark.parametrize("size", [4, 64])
+def test_large_groups_are_as_precise(channels_first, offset, size):
     # 65,536 numbers a group: added up one after the other they lose 2e-4 of them.
-    shape, axes = (2, 32, 32, 64), (1, 2, 3)
+    shape, axes = (4, 32, 32, 64), (1, 2, 3)
     if channels_first:
-        shape, axes = (2, 64, 32, 32), (2, 3, 1)
+        shape, axes = (4, 64, 32, 32), (2, 3, 1)
     x = (np.random.default_rng(0).normal(size=shape) + offset).astype("float32")
-    layer = lng_keras.GroupLayerNormalization(groups=1, axis=axes, epsilon=1e-5)
+    layer = lng_keras.GroupLayerNormalization(group_size=size, axis=axes, epsilon=1e-5)
     model = keras.Sequential([keras.Input(shape[1:]), layer])
-    wanted = float64.normalize(x, None, None, 1, axes)
+    wanted = float64.normalize(x, None, None, 64 // size, axes)
     for y in (layer(x), model.predict(x, verbose=0)):
         assert np.abs(to_numpy(y) - wanted).max() <= VALUE_TOLERANCE
 
