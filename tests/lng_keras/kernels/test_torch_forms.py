@@ -1,6 +1,8 @@
 """torch's own forms: their contract, and what torch makes of functions they are in."""
 
 import itertools
+import sys
+import types
 
 import keras
 import numpy as np
@@ -280,3 +282,15 @@ def test_exports_torchs_own_operations_alone():
     program = torch.export.export(model, (draw(5, 6)[0],))
     targets = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}
     assert not [t for t in targets if "lng_keras" in t]
+
+
+def test_triton_is_not_loaded_where_tensorflow_is(monkeypatch):
+    # The second LLVM would end the process.
+    from lng_keras.kernels.torch import forms
+
+    monkeypatch.setattr(forms, "_imported", lambda name: name)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    assert forms._triton() is None
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    assert forms._triton() == "triton"
